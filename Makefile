@@ -1,0 +1,217 @@
+# supervisord. `make help` lists what there is.
+#
+# One Makefile, no recursion. FLAVOUR=release (the default, in build/), asan or
+# tsan (in build/asan, build/tsan); flavours never mix.
+
+FLAVOUR ?= release
+PREFIX ?= /usr/local
+DESTDIR ?=
+VERSION := 0.1.0
+
+CC = gcc
+PKG_CONFIG ?= pkg-config
+PYTHON ?= /usr/bin/python3
+
+ifeq ($(FLAVOUR),release)
+D := build
+FLAVOUR_CFLAGS = -O2 -g -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+PIE_CFLAGS = -fPIE
+PIE_LDFLAGS = -pie -Wl,-z,relro,-z,now
+# The guardian alone is static: it can be copied into an image by itself.
+GUARDIAN_LDFLAGS = -static-pie -Wl,-z,relro,-z,now
+else ifeq ($(FLAVOUR),asan)
+D := build/asan
+FLAVOUR_CFLAGS = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -DTEST_BUILD
+FLAVOUR_LDFLAGS = -fsanitize=address,undefined
+else ifeq ($(FLAVOUR),tsan)
+D := build/tsan
+FLAVOUR_CFLAGS = -O1 -g -fsanitize=thread -DTEST_BUILD
+FLAVOUR_LDFLAGS = -fsanitize=thread
+else
+$(error FLAVOUR is release, asan or tsan, not "$(FLAVOUR)")
+endif
+
+WARNINGS = -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
+	-Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef -Wformat=2 -Wimplicit-fallthrough
+ifneq ($(WERROR),)
+WARNINGS += -Werror
+endif
+
+OBJ := $(D)/obj
+# -fno-strict-aliasing: libev's watchers are cast between types by design.
+ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DVERSION='"$(VERSION)"' -DEV_COMPAT3=0 \
+	-I. -Iworkers/include -fno-strict-aliasing $(WARNINGS) $(FLAVOUR_CFLAGS) $(PIE_CFLAGS) $(CFLAGS)
+ALL_LDFLAGS = $(FLAVOUR_LDFLAGS) $(LDFLAGS)
+
+ifeq ($(V),)
+Q := @
+SAY = @printf '  %-8s %s\n'
+else
+Q :=
+SAY = @:
+endif
+
+# --- rooms: every .c of a folder, the programs' main.c kept apart -----------
+room = $(filter-out %/main.c,$(foreach dir,$(1),$(wildcard $(dir)/*.c)))
+objs = $(patsubst %.c,$(OBJ)/%.o,$(1))
+
+BASE_SRC := $(call room,supervisord/base)
+PROTO_SRC := $(call room,supervisord/proto)
+CONFIG_SRC := $(call room,config)
+STATE_SRC := $(call room,state)
+LAUNCH_SRC := $(call room,workers/launch)
+GUARDIAN_SRC := $(call room,supervisord/guardian)
+MASTER_SRC := $(call room,supervisord/master supervisord/master/policy supervisord/master/cmd)
+LOGGER_SRC := $(call room,supervisord/logger)
+CTL_SRC := $(call room,supervisord/ctl)
+
+ROOMS := base proto config state launch guardian master logger ctl
+base_SRC := $(BASE_SRC)
+proto_SRC := $(PROTO_SRC)
+config_SRC := $(CONFIG_SRC)
+state_SRC := $(STATE_SRC)
+launch_SRC := $(LAUNCH_SRC)
+guardian_SRC := $(GUARDIAN_SRC)
+master_SRC := $(MASTER_SRC)
+logger_SRC := $(LOGGER_SRC)
+ctl_SRC := $(CTL_SRC)
+archive = $(foreach r,$(1),$(OBJ)/lib$(r).a)
+
+PROGRAMS := $(D)/supervisord $(D)/supervisorctl $(D)/libexec/supervisord/master $(D)/libexec/supervisord/logger
+
+.DEFAULT_GOAL := all
+.PHONY: all
+all: $(PROGRAMS) ## build everything into build/
+
+# Without this a fresh clone has to call `make deps` first; `make` alone says so.
+$(PROGRAMS): | $(OBJ)/deps-checked
+$(OBJ)/deps-checked:
+	@tests/deps --check build
+	@mkdir -p $(@D) && touch $@
+
+define room_rule
+$(OBJ)/lib$(1).a: $(call objs,$($(1)_SRC))
+	$$(SAY) AR $$@
+	$$(Q)rm -f $$@ && ar rcs $$@ $$^
+endef
+$(foreach r,$(ROOMS),$(eval $(call room_rule,$(r))))
+
+$(OBJ)/%.o: %.c | $(OBJ)/deps-checked
+	$(SAY) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The code between clone and exec shares the guardian's memory and must be
+# plain: no sanitizer, no stack protector, no profiling.
+$(call objs,$(LAUNCH_SRC)): FLAVOUR_CFLAGS = -O2 -g -fno-stack-protector
+
+link = $(SAY) LINK $@; mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) $(1) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(2)
+
+MASTER_LIBS = -lev $(shell $(PKG_CONFIG) --libs libconfig sqlite3 jansson) -lpthread -lm
+LOGGER_LIBS = $(shell $(PKG_CONFIG) --libs zlib)
+CTL_LIBS = $(shell $(PKG_CONFIG) --libs jansson libedit)
+
+$(D)/supervisord: $(OBJ)/supervisord/guardian/main.o $(call archive,guardian launch proto base)
+	$(Q)$(call link,$(if $(GUARDIAN_LDFLAGS),$(GUARDIAN_LDFLAGS),$(PIE_LDFLAGS)),)
+$(D)/libexec/supervisord/master: $(OBJ)/supervisord/master/main.o $(call archive,master config state proto base)
+	$(Q)$(call link,$(PIE_LDFLAGS),$(MASTER_LIBS))
+$(D)/libexec/supervisord/logger: $(OBJ)/supervisord/logger/main.o $(call archive,logger proto base)
+	$(Q)$(call link,$(PIE_LDFLAGS),$(LOGGER_LIBS))
+$(D)/supervisorctl: $(OBJ)/supervisord/ctl/main.o $(call archive,ctl proto base)
+	$(Q)$(call link,$(PIE_LDFLAGS),$(CTL_LIBS))
+
+-include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
+
+# --- tests ------------------------------------------------------------------
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+UNIT_BIN := $(patsubst tests/unit/%.c,$(D)/tests/%,$(UNIT_SRC))
+SIM_SRC := $(wildcard tests/sim/*.c)
+SIM_BIN := $(patsubst tests/sim/%.c,$(D)/tests/%,$(SIM_SRC))
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(D)/tests/%,$(FUZZ_SRC))
+TEST_PROGRAM_SRC := $(wildcard tests/programs/*.c)
+TEST_PROGRAM_BIN := $(patsubst tests/programs/%.c,$(D)/tests/programs/%,$(TEST_PROGRAM_SRC))
+BENCH_SRC := $(wildcard tests/bench/*.c)
+BENCH_BIN := $(patsubst tests/bench/%.c,$(D)/tests/bench/%,$(BENCH_SRC))
+
+TEST_LIBS = $(MASTER_LIBS) $(LOGGER_LIBS) $(CTL_LIBS) -lcmocka
+$(UNIT_BIN): $(D)/tests/%: $(OBJ)/tests/unit/%.o $(call archive,$(ROOMS))
+	$(Q)$(call link,$(PIE_LDFLAGS),$(TEST_LIBS))
+$(SIM_BIN): $(D)/tests/%: $(OBJ)/tests/sim/%.o $(call archive,$(ROOMS))
+	$(Q)$(call link,$(PIE_LDFLAGS),$(TEST_LIBS))
+# The fuzz targets run their corpus here; `make fuzz` builds them for libFuzzer.
+$(FUZZ_BIN): $(D)/tests/%: $(OBJ)/tests/fuzz/%.o $(OBJ)/tests/fuzz/replay.o $(call archive,$(ROOMS))
+	$(Q)$(call link,$(PIE_LDFLAGS),$(TEST_LIBS))
+# Small programs with one vice each: static, so that starting them costs little.
+$(D)/tests/programs/% $(D)/tests/bench/%: FLAVOUR_CFLAGS = -O2 -g
+$(D)/tests/programs/%: tests/programs/%.c
+	$(SAY) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARNINGS) -static -o $@ $<
+$(D)/tests/bench/%: tests/bench/%.c
+	$(SAY) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARNINGS) -static -o $@ $<
+
+.PHONY: test-programs
+test-programs: all $(UNIT_BIN) $(SIM_BIN) $(FUZZ_BIN) $(TEST_PROGRAM_BIN)
+
+.PHONY: test check check-tsan bench bench-programs lint demo deps help install uninstall clean format fuzz
+test: ## install what is missing, build, run every test (release and sanitizers)
+	@tests/deps test
+	@$(MAKE) --no-print-directory test-programs
+	@$(MAKE) --no-print-directory FLAVOUR=asan test-programs
+	@$(PYTHON) tests/run --build build --sanitized build/asan
+
+check: test-programs ## build one flavour and run its tests, without installing anything
+	@$(PYTHON) tests/run --build $(D)
+
+bench-programs: all $(BENCH_BIN) $(TEST_PROGRAM_BIN)
+bench: ## measure against the bare limit and installed peers
+	@tests/deps bench
+	@$(MAKE) --no-print-directory bench-programs
+	@$(PYTHON) tests/bench/run --build build $(BENCH)
+
+fuzz: ## run the fuzz targets under libFuzzer (FUZZ_SECONDS=60 each)
+	@tests/deps fuzz
+	@tests/fuzz/run
+
+lint: ## formatting, include arrows, clang-tidy, cppcheck
+	@tests/deps lint
+	@tests/lint
+
+format: ## let clang-format have its way
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+deps: ## install what is missing for building and testing (apt-get, as root)
+	@tests/deps test
+
+demo: ## install what is missing, build, run the example fleet and show it
+	@tests/deps demo
+	@$(MAKE) --no-print-directory all
+	@config/examples/demo
+
+install: all ## install below $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/supervisord \
+	    $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8 \
+	    $(DESTDIR)$(PREFIX)/share/doc/supervisord
+	install -m 755 $(D)/supervisord $(D)/supervisorctl $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(D)/libexec/supervisord/master $(D)/libexec/supervisord/logger $(DESTDIR)$(PREFIX)/libexec/supervisord/
+	install -m 644 supervisord/ctl/supervisorctl.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 config/supervisord.cfg.5 $(DESTDIR)$(PREFIX)/share/man/man5/
+	install -m 644 supervisord/supervisord.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+	install -m 644 README.md LICENSE state/SCHEMA.md $(DESTDIR)$(PREFIX)/share/doc/supervisord/
+
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/supervisord $(DESTDIR)$(PREFIX)/bin/supervisorctl \
+	    $(DESTDIR)$(PREFIX)/share/man/man1/supervisorctl.1 $(DESTDIR)$(PREFIX)/share/man/man5/supervisord.cfg.5 \
+	    $(DESTDIR)$(PREFIX)/share/man/man8/supervisord.8
+	rm -rf $(DESTDIR)$(PREFIX)/libexec/supervisord $(DESTDIR)$(PREFIX)/share/doc/supervisord
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## this list
+	@echo 'make            build into build/ (the same as make all)'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | grep -v '^make all' | expand -t 24
+	@echo 'Variables: FLAVOUR=release|asan|tsan, PREFIX, DESTDIR, CFLAGS, LDFLAGS, WERROR=1, V=1'

@@ -1,0 +1,248 @@
+#include "supervisord/base/json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisord/base/clock.h"
+
+/* A comma is due unless a value has just been opened or named. */
+static void
+separate(struct buf *b)
+{
+	if (b->size == 0)
+		return;
+	switch (b->data[b->size - 1]) {
+	case '{':
+	case '[':
+	case ':':
+	case '\n':
+		return;
+	default:
+		buf_char(b, ',');
+	}
+}
+
+void
+json_object(struct buf *b)
+{
+	separate(b);
+	buf_char(b, '{');
+}
+
+void
+json_object_end(struct buf *b)
+{
+	buf_char(b, '}');
+}
+
+void
+json_array(struct buf *b)
+{
+	separate(b);
+	buf_char(b, '[');
+}
+
+void
+json_array_end(struct buf *b)
+{
+	buf_char(b, ']');
+}
+
+void
+json_key(struct buf *b, const char *key)
+{
+	json_string(b, key);
+	buf_char(b, ':');
+}
+
+/*
+ * Length of the well-formed UTF-8 sequence at s (RFC 3629 section 4: no
+ * surrogates, no overlong forms), or 0.
+ */
+static size_t
+utf8_length(const unsigned char *s, size_t left)
+{
+	size_t n;
+	unsigned min, code;
+
+	if (s[0] < 0x80)
+		return 1;
+	if (s[0] >= 0xc2 && s[0] <= 0xdf) {
+		n = 2, min = 0x80, code = s[0] & 0x1fU;
+	} else if ((s[0] & 0xf0) == 0xe0) {
+		n = 3, min = 0x800, code = s[0] & 0x0fU;
+	} else if (s[0] >= 0xf0 && s[0] <= 0xf4) {
+		n = 4, min = 0x10000, code = s[0] & 0x07U;
+	} else {
+		return 0;
+	}
+	if (left < n)
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (s[i] & 0x3fU);
+	}
+	if (code < min || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+		return 0;
+	return n;
+}
+
+static void
+put_escaped(struct buf *b, unsigned char c)
+{
+	switch (c) {
+	case '"':
+		buf_str(b, "\\\"");
+		break;
+	case '\\':
+		buf_str(b, "\\\\");
+		break;
+	case '\n':
+		buf_str(b, "\\n");
+		break;
+	case '\t':
+		buf_str(b, "\\t");
+		break;
+	case '\r':
+		buf_str(b, "\\r");
+		break;
+	default:
+		buf_fmt(b, "\\u%04x", c);
+	}
+}
+
+void
+json_bytes(struct buf *b, const void *data, size_t size)
+{
+	const unsigned char *s = data, *end = s + size, *plain = s;
+
+	separate(b);
+	buf_char(b, '"');
+	while (s < end) {
+		size_t n = utf8_length(s, (size_t)(end - s));
+
+		if (n > 1 || (n == 1 && *s >= 0x20 && *s != '"' && *s != '\\' &&
+		                 *s != 0x7f)) {
+			s += n;
+			continue;
+		}
+		buf_add(b, plain, (size_t)(s - plain));
+		if (n == 0)
+			buf_str(b, "\xef\xbf\xbd");
+		else
+			put_escaped(b, *s);
+		plain = ++s;
+	}
+	buf_add(b, plain, (size_t)(s - plain));
+	buf_char(b, '"');
+}
+
+void
+json_string(struct buf *b, const char *s)
+{
+	if (s == NULL)
+		json_null(b);
+	else
+		json_bytes(b, s, strlen(s));
+}
+
+void
+json_int(struct buf *b, int64_t n)
+{
+	separate(b);
+	buf_fmt(b, "%lld", (long long)n);
+}
+
+void
+json_seconds(struct buf *b, int64_t ns)
+{
+	int64_t ms = ns / NS_PER_MS;
+
+	separate(b);
+	if (ms < 0) {
+		buf_char(b, '-');
+		ms = -ms;
+	}
+	buf_fmt(b, "%lld", (long long)(ms / 1000));
+	if (ms % 1000 != 0) {
+		int rest = (int)(ms % 1000), digits = 3;
+
+		while (rest % 10 == 0) {
+			rest /= 10;
+			digits--;
+		}
+		buf_fmt(b, ".%0*d", digits, rest);
+	}
+}
+
+void
+json_bool(struct buf *b, bool v)
+{
+	separate(b);
+	buf_str(b, v ? "true" : "false");
+}
+
+void
+json_null(struct buf *b)
+{
+	separate(b);
+	buf_str(b, "null");
+}
+
+void
+json_time(struct buf *b, int64_t wall_ms)
+{
+	char text[CLOCK_TEXT];
+
+	json_string(b, clock_format(wall_ms, text, sizeof text));
+}
+
+void
+json_raw(struct buf *b, const char *json)
+{
+	separate(b);
+	buf_str(b, json);
+}
+
+void
+json_kv_string(struct buf *b, const char *key, const char *s)
+{
+	json_key(b, key);
+	json_string(b, s);
+}
+
+void
+json_kv_int(struct buf *b, const char *key, int64_t n)
+{
+	json_key(b, key);
+	json_int(b, n);
+}
+
+void
+json_kv_seconds(struct buf *b, const char *key, int64_t ns)
+{
+	json_key(b, key);
+	json_seconds(b, ns);
+}
+
+void
+json_kv_bool(struct buf *b, const char *key, bool v)
+{
+	json_key(b, key);
+	json_bool(b, v);
+}
+
+void
+json_kv_null(struct buf *b, const char *key)
+{
+	json_key(b, key);
+	json_null(b);
+}
+
+void
+json_kv_time(struct buf *b, const char *key, int64_t wall_ms)
+{
+	json_key(b, key);
+	json_time(b, wall_ms);
+}
