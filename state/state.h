@@ -58,6 +58,8 @@ struct state_event {
 };
 
 struct state_exit {
+	uint64_t key;       /* one a process, ever: a second row with it is ignored
+	                     * (an exit told twice, to two masters); 0: none */
 	const char *name;
 	int pid;
 	int64_t started_ms, ended_ms, duration_ms;
