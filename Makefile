@@ -152,6 +152,11 @@ $(D)/tests/bench/%: tests/bench/%.c
 	$(SAY) CC $<
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARNINGS) -static -o $@ $<
+# The measured worker itself starts without libc: one page to map.
+$(D)/tests/bench/tiny: tests/bench/tiny.c
+	$(SAY) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 $(WARNINGS) -fno-stack-protector -ffreestanding -static -nostdlib -Wl,--build-id=none -o $@ $<
 
 .PHONY: test-programs
 test-programs: all $(UNIT_BIN) $(SIM_BIN) $(FUZZ_BIN) $(TEST_PROGRAM_BIN)
