@@ -12,6 +12,7 @@ test's folder. Nothing outside of this file sleeps: tests wait for an event, a
 file or a process, always with a deadline.
 """
 
+import datetime
 import glob
 import json
 import os
@@ -64,6 +65,18 @@ def let_pass(seconds):
     time.sleep(seconds)
 
 
+def fleet(**workers):
+    """A config of these workers that starts and retries as fast as a test
+    wants: fleet(web='command = "@P/pause"; processes = 3;')."""
+    body = "".join("  %s: { %s };\n" % item for item in workers.items())
+    return FAST + "workers: {\n%s};\n" % body
+
+
+# Tests that are about these settings give their own.
+FAST = ('defaults: { start_seconds = "50ms"; '
+        'backoff: { initial = "20ms"; max = "200ms"; jitter = 0.0; }; };\n')
+
+
 def read(path, mode="r"):
     with open(path, mode) as f:
         return f.read()
@@ -76,6 +89,11 @@ def write(path, text, mode=None):
     if mode is not None:
         os.chmod(path, mode)
     return path
+
+
+def when(text):
+    """Seconds since the epoch of "2026-01-02T03:04:05.678Z"."""
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 def read_pids(path):
