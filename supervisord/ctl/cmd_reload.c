@@ -1,0 +1,111 @@
+/* reload: the plan, then what it says; an invalid config changes nothing. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisord/base/json.h"
+#include "supervisord/ctl/ask.h"
+#include "supervisord/ctl/term.h"
+
+static void
+add_row(struct ctl_table *table, const json_t *row)
+{
+	const char *settings = ctl_text(row, "settings");
+	double n = ctl_number(row, "instances", 0);
+	struct buf last;
+
+	ctl_table_cell(table, ctl_text(row, "action"));
+	ctl_table_cell(table, ctl_text(row, "worker"));
+	buf_init(&last);
+	buf_fmt(&last, "%.0f instance%s%s%s", n, n == 1 ? "" : "s",
+	    settings[0] != '\0' ? ": " : "", settings);
+	ctl_table_cell(table, last.failed ? "" : buf_text(&last));
+	buf_done(&last);
+}
+
+/* Kept workers are only counted. Returns the number of the others. */
+static size_t
+print_plan(const json_t *plan)
+{
+	struct ctl_table table;
+	size_t i, kept = 0, rest = 0;
+	json_t *row;
+
+	ctl_table_init(&table, 3);
+	json_array_foreach(plan, i, row)
+	{
+		if (strcmp(ctl_text(row, "action"), "kept") == 0) {
+			kept++;
+			continue;
+		}
+		add_row(&table, row);
+		rest++;
+	}
+	ctl_table_print(&table, stdout);
+	if (rest > 0 && kept > 0)
+		printf("%zu worker%s kept\n", kept, kept == 1 ? "" : "s");
+	return rest;
+}
+
+static void
+print_reload(const json_t *tree, bool dry)
+{
+	const char *fixed = ctl_text(tree, "fixed");
+	size_t rest;
+
+	rest = print_plan(json_object_get(tree, "plan"));
+	if (rest == 0)
+		puts("nothing changed");
+	else if (dry)
+		puts("nothing done yet: this was a dry run");
+	else
+		puts(json_is_true(json_object_get(tree, "applied"))
+			 ? "reloaded"
+			 : "not applied");
+	if (fixed[0] != '\0')
+		ctl_put_line(stderr,
+		    "these settings take effect only when supervisord is started anew: %s",
+		    fixed);
+}
+
+static int
+run_reload(struct ctl *ctl, const struct ctl_args *args)
+{
+	bool dry = ctl_option(args, CTL_OPT_DRY_RUN) != NULL;
+	bool wait = ctl_option(args, CTL_OPT_NO_WAIT) == NULL;
+	struct ctl_msg msg;
+	struct buf params;
+	json_t *tree;
+	int r;
+
+	ctl_params(ctl, &params);
+	json_kv_bool(&params, "dry_run", dry);
+	json_kv_bool(&params, "wait", wait);
+	r = ctl_ask(ctl, "reload", &params, CTL_LONG, &msg);
+	if (r == CTL_USAGE)
+		ctl_note(ctl, "the config is not valid: nothing was changed");
+	if (r != 0)
+		return r;
+	tree = ctl_tree(ctl, msg.body);
+	if (tree == NULL)
+		return CTL_NO_ANSWER;
+	if (ctl->json)
+		ctl_put_raw(ctl, msg.body);
+	else
+		print_reload(tree, dry);
+	json_decref(tree);
+	return CTL_DONE;
+}
+
+const struct ctl_cmd ctl_cmd_reload = {
+	.name = "reload",
+	.usage = "[--dry-run] [--no-wait]",
+	.help = "read the config again and do what changed",
+	.more = "Prints the plan; instances it does not name keep their "
+		"processes.\nAn invalid config changes nothing.",
+	.opts = { { CTL_OPT_DRY_RUN, "dry-run", NULL, "only print the plan",
+		      false },
+	    { CTL_OPT_NO_WAIT, "no-wait", NULL, "do not wait for the outcome",
+		false } },
+	.run = run_reload,
+};
