@@ -21,7 +21,8 @@
 #define FLEET_EXIT_CODES 32
 #define FLEET_STOP_STEPS 16
 #define FLEET_NO_UMASK   0xffffffffU
-#define FLEET_INSTANCES  20000 /* most instances of one worker */
+#define FLEET_INSTANCES  20000 /* most instances, of all workers together */
+#define FLEET_NAME_MAX   64    /* longest name of a worker */
 
 enum restart_mode { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER };
 enum stop_scope { SCOPE_TREE, SCOPE_GROUP, SCOPE_PROCESS };
@@ -103,10 +104,15 @@ struct settings {
 	char **admins, **viewers; /* NULL-terminated: "name", "123" or "@group" */
 };
 
+struct fleet_own;
+
 struct fleet {
 	struct settings settings;
 	struct worker **workers; /* in the order of the config */
 	size_t count;
+	/* Private: memory and index of a fleet that was loaded. NULL in one that
+	 * was put together by hand, whose maker frees it. */
+	struct fleet_own *own;
 };
 
 /* The worker of that name, or NULL. Constant time. */
