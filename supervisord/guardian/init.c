@@ -88,7 +88,7 @@ become_command(struct running *r)
 
 	if (o->session) {
 		if (setsid() < 0) {
-			r->failed = "start a session";
+			r->failed = "start a session for the command";
 			r->error = errno;
 			return;
 		}
@@ -103,40 +103,70 @@ become_command(struct running *r)
 	r->error = errno;
 }
 
-/* The command could not be run: says why, in words. Returns the exit status. */
+/*
+ * The file that PATH has for the name, though it could not be run. execvp(3)
+ * says EACCES too when a folder of PATH may not be searched, and nothing is
+ * there at all.
+ */
+static bool
+found_in_path(const char *name, char *out, size_t size)
+{
+	const char *at = getenv("PATH"), *end;
+	struct stat st;
+
+	for (; at != NULL; at = *end != '\0' ? end + 1 : NULL) {
+		end = strchrnul(at, ':');
+		snprintf(out, size, "%.*s/%s", (int)(end - at), at, name);
+		if (stat(out, &st) == 0 && !S_ISDIR(st.st_mode))
+			return true;
+	}
+	return false;
+}
+
+/* Why the command could not be run, and what to do. */
+static const char *
+reason(int error, const char *name, const char *file)
+{
+	struct stat st;
+
+	if (name[0] == '\0')
+		return "the command is empty";
+	if (file == NULL)
+		return "it is in no folder of PATH; correct the name, or give "
+		       "the full path";
+	if (error == ENOENT && stat(file, &st) == 0)
+		return "the file is there, but not the interpreter it names "
+		       "(its #! line, or its ELF loader)";
+	if (error == ENOENT)
+		return "no such file; correct the path";
+	if (stat(file, &st) == 0 && S_ISDIR(st.st_mode))
+		return "it is a folder; name a program in it";
+	if (error == EACCES)
+		return "not executable; chmod +x it, and check the rights of "
+		       "the folders above it";
+	return strerror(error);
+}
+
+/* Says why the command could not be run. Returns the exit status for it. */
 static int
 explain(const struct running *r)
 {
-	const char *name = r->o->command[0], *path = getenv("PATH");
-	bool has_path = strchr(name, '/') != NULL;
-	struct stat st;
+	const char *name = r->o->command[0], *file = name;
+	static char found[4096];
+	int error = r->error;
 
 	if (r->failed != NULL) {
-		fprintf(stderr, "%s: cannot %s for \"%s\": %s\n", r->o->name,
-		    r->failed, name, strerror(r->error));
+		errno = error;
+		(void)cannot(r->o, r->failed);
 		return 1;
 	}
-	fprintf(stderr, "%s: cannot run \"%s\": ", r->o->name, name);
-	if (name[0] == '\0')
-		fprintf(stderr, "the command is empty\n");
-	else if (r->error == ENOENT && !has_path)
-		fprintf(stderr,
-		    "not found in PATH (%s); correct the name, "
-		    "or give the full path\n",
-		    path != NULL ? path : "not set");
-	else if (r->error == ENOENT && stat(name, &st) == 0)
-		fprintf(stderr, "the file is there, but not the interpreter it "
-				"names (its #! line, or its ELF loader)\n");
-	else if (r->error == ENOENT)
-		fprintf(stderr, "no such file; correct the path\n");
-	else if (has_path && stat(name, &st) == 0 && S_ISDIR(st.st_mode))
-		fprintf(stderr, "it is a folder; name a program in it\n");
-	else if (r->error == EACCES)
-		fprintf(stderr, "not executable; chmod +x it, and check the "
-				"rights of the folders above it\n");
-	else
-		fprintf(stderr, "%s\n", strerror(r->error));
-	return r->error == ENOENT || r->error == ENOTDIR ? 127 : 126;
+	if (strchr(name, '/') == NULL) {
+		file = found_in_path(name, found, sizeof found) ? found : NULL;
+		error = file == NULL ? ENOENT : error;
+	}
+	fprintf(stderr, "%s: cannot run \"%s\": %s\n", r->o->name,
+	    file != NULL ? file : name, reason(error, name, file));
+	return error == ENOENT || error == ENOTDIR ? 127 : 126;
 }
 
 static int

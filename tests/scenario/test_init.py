@@ -214,7 +214,13 @@ class Command(Case):
         return path
 
     def test_missing_in_path(self):
-        self.check("no-such-program-here", 127, "not found in PATH")
+        self.check("no-such-program-here", 127, "in no folder of PATH")
+
+    def test_found_in_path_but_not_executable(self):
+        path = self.file("#!/bin/sh\n", 0o644)
+        r = self.run_init("supervisord", "prog", env={"PATH": f"/nowhere:{self.dir}"})
+        self.assertEqual(r.returncode, 126)
+        self.assertIn(f'cannot run "{path}": not executable', r.stderr)
 
     def test_missing_file(self):
         self.check("./no-such-program-here", 127, "no such file")
