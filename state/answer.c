@@ -78,9 +78,9 @@ static void
 int_or_null(struct buf *b, const char *key, sqlite3_stmt *stmt, int column)
 {
 	if (sqlite3_column_type(stmt, column) == SQLITE_NULL)
-		json_kv_null(b, key);
+		jw_kv_null(b, key);
 	else
-		json_kv_int(b, key, sqlite3_column_int64(stmt, column));
+		jw_kv_int(b, key, sqlite3_column_int64(stmt, column));
 }
 
 static void
@@ -89,9 +89,9 @@ time_or_null(struct buf *b, const char *key, sqlite3_stmt *stmt, int column)
 	int64_t ms = sqlite3_column_int64(stmt, column);
 
 	if (ms == 0)
-		json_kv_null(b, key);
+		jw_kv_null(b, key);
 	else
-		json_kv_time(b, key, ms);
+		jw_kv_time(b, key, ms);
 }
 
 static void
@@ -100,7 +100,7 @@ seconds(struct buf *b, const char *key, sqlite3_stmt *stmt, int column,
 {
 	int64_t n = sqlite3_column_int64(stmt, column);
 
-	json_kv_seconds(b, key,
+	jw_kv_seconds(b, key,
 	    n > INT64_MAX / unit_ns || n < INT64_MIN / unit_ns ? 0
 							       : n * unit_ns);
 }
@@ -112,25 +112,25 @@ seconds(struct buf *b, const char *key, sqlite3_stmt *stmt, int column,
 static void
 event_json(struct buf *b, sqlite3_stmt *row)
 {
-	json_object(b);
-	json_kv_int(b, "seq", sqlite3_column_int64(row, 1));
+	jw_object(b);
+	jw_kv_int(b, "seq", sqlite3_column_int64(row, 1));
 	time_or_null(b, "at", row, 2);
-	json_kv_string(b, "name", text_of(row, 0));
-	json_kv_string(b, "kind", text_of(row, 3));
-	json_kv_string(b, "from", text_of(row, 4));
-	json_kv_string(b, "to", text_of(row, 5));
-	json_kv_string(b, "reason", text_of(row, 6));
-	json_key(b, "actor");
+	jw_kv_string(b, "name", text_of(row, 0));
+	jw_kv_string(b, "kind", text_of(row, 3));
+	jw_kv_string(b, "from", text_of(row, 4));
+	jw_kv_string(b, "to", text_of(row, 5));
+	jw_kv_string(b, "reason", text_of(row, 6));
+	jw_key(b, "actor");
 	if (sqlite3_column_type(row, 7) == SQLITE_NULL) {
-		json_null(b);
+		jw_null(b);
 	} else {
-		json_object(b);
-		json_kv_int(b, "uid", sqlite3_column_int64(row, 7));
+		jw_object(b);
+		jw_kv_int(b, "uid", sqlite3_column_int64(row, 7));
 		int_or_null(b, "pid", row, 8);
-		json_kv_string(b, "command", text_of(row, 9));
-		json_object_end(b);
+		jw_kv_string(b, "command", text_of(row, 9));
+		jw_object_end(b);
 	}
-	json_object_end(b);
+	jw_object_end(b);
 }
 
 #define EXIT_COLUMNS                                                           \
@@ -142,29 +142,29 @@ exit_json(struct buf *b, sqlite3_stmt *row)
 {
 	char signal[UNITS_TEXT];
 
-	json_object(b);
-	json_kv_string(b, "name", text_of(row, 0));
-	json_kv_int(b, "pid", sqlite3_column_int64(row, 1));
+	jw_object(b);
+	jw_kv_string(b, "name", text_of(row, 0));
+	jw_kv_int(b, "pid", sqlite3_column_int64(row, 1));
 	time_or_null(b, "started_at", row, 2);
 	time_or_null(b, "ended_at", row, 3);
 	seconds(b, "duration", row, 4, NS_PER_MS);
-	json_key(b, "exit");
-	json_object(b);
+	jw_key(b, "exit");
+	jw_object(b);
 	int_or_null(b, "code", row, 5);
-	json_key(b, "signal");
+	jw_key(b, "signal");
 	if (sqlite3_column_type(row, 6) == SQLITE_NULL)
-		json_null(b);
+		jw_null(b);
 	else
-		json_string(b, units_signal_name(sqlite3_column_int(row, 6),
+		jw_string(b, units_signal_name(sqlite3_column_int(row, 6),
 				   signal, sizeof signal));
-	json_kv_bool(b, "core", sqlite3_column_int(row, 7) != 0);
-	json_object_end(b);
-	json_kv_string(b, "cause", text_of(row, 8));
+	jw_kv_bool(b, "core", sqlite3_column_int(row, 7) != 0);
+	jw_object_end(b);
+	jw_kv_string(b, "cause", text_of(row, 8));
 	seconds(b, "user", row, 9, 1000);
 	seconds(b, "system", row, 10, 1000);
-	json_kv_int(b, "maxrss_kb", sqlite3_column_int64(row, 11));
-	json_kv_string(b, "last_lines", text_of(row, 12));
-	json_object_end(b);
+	jw_kv_int(b, "maxrss_kb", sqlite3_column_int64(row, 11));
+	jw_kv_string(b, "last_lines", text_of(row, 12));
+	jw_object_end(b);
 }
 
 static bool
@@ -251,7 +251,7 @@ question_answer(const struct question *q, struct store *newer,
 	if (rc == SQLITE_OK && older != NULL)
 		find(q, older, &f);
 	buf_clear(json);
-	json_array(json);
+	jw_array(json);
 	end = f.lines.size;
 	for (size_t i = f.count; i-- > 0 && rc == SQLITE_OK;) {
 		if (end != f.lines.size)
@@ -259,7 +259,7 @@ question_answer(const struct question *q, struct store *newer,
 		buf_add(json, f.lines.data + f.at[i], end - f.at[i]);
 		end = f.at[i] - 1;
 	}
-	json_array_end(json);
+	jw_array_end(json);
 	if (rc == SQLITE_OK && (json->failed || f.lines.failed))
 		rc = SQLITE_NOMEM;
 	buf_done(&f.lines);

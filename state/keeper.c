@@ -398,8 +398,11 @@ keeper_retry(struct keeper *k)
 int64_t
 keeper_retry_at(const struct keeper *k)
 {
-	return k->unsaved && k->trouble.code != TROUBLE_FOREIGN ? k->retry_at
-								: -1;
+	bool is_broken = k->trouble.code != 0;
+
+	if (!is_broken || !k->unsaved || k->trouble.code == TROUBLE_FOREIGN)
+		return -1;
+	return k->retry_at;
 }
 
 void

@@ -23,35 +23,35 @@ separate(struct buf *b)
 }
 
 void
-json_object(struct buf *b)
+jw_object(struct buf *b)
 {
 	separate(b);
 	buf_char(b, '{');
 }
 
 void
-json_object_end(struct buf *b)
+jw_object_end(struct buf *b)
 {
 	buf_char(b, '}');
 }
 
 void
-json_array(struct buf *b)
+jw_array(struct buf *b)
 {
 	separate(b);
 	buf_char(b, '[');
 }
 
 void
-json_array_end(struct buf *b)
+jw_array_end(struct buf *b)
 {
 	buf_char(b, ']');
 }
 
 void
-json_key(struct buf *b, const char *key)
+jw_key(struct buf *b, const char *key)
 {
-	json_string(b, key);
+	jw_string(b, key);
 	buf_char(b, ':');
 }
 
@@ -113,7 +113,7 @@ put_escaped(struct buf *b, unsigned char c)
 }
 
 void
-json_bytes(struct buf *b, const void *data, size_t size)
+jw_bytes(struct buf *b, const void *data, size_t size)
 {
 	const unsigned char *s = data, *end = s + size, *plain = s;
 
@@ -139,23 +139,23 @@ json_bytes(struct buf *b, const void *data, size_t size)
 }
 
 void
-json_string(struct buf *b, const char *s)
+jw_string(struct buf *b, const char *s)
 {
 	if (s == NULL)
-		json_null(b);
+		jw_null(b);
 	else
-		json_bytes(b, s, strlen(s));
+		jw_bytes(b, s, strlen(s));
 }
 
 void
-json_int(struct buf *b, int64_t n)
+jw_int(struct buf *b, int64_t n)
 {
 	separate(b);
 	buf_fmt(b, "%lld", (long long)n);
 }
 
 void
-json_seconds(struct buf *b, int64_t ns)
+jw_seconds(struct buf *b, int64_t ns)
 {
 	int64_t ms = ns / NS_PER_MS;
 
@@ -177,72 +177,72 @@ json_seconds(struct buf *b, int64_t ns)
 }
 
 void
-json_bool(struct buf *b, bool v)
+jw_bool(struct buf *b, bool v)
 {
 	separate(b);
 	buf_str(b, v ? "true" : "false");
 }
 
 void
-json_null(struct buf *b)
+jw_null(struct buf *b)
 {
 	separate(b);
 	buf_str(b, "null");
 }
 
 void
-json_time(struct buf *b, int64_t wall_ms)
+jw_time(struct buf *b, int64_t wall_ms)
 {
 	char text[CLOCK_TEXT];
 
-	json_string(b, clock_format(wall_ms, text, sizeof text));
+	jw_string(b, clock_format(wall_ms, text, sizeof text));
 }
 
 void
-json_raw(struct buf *b, const char *json)
+jw_raw(struct buf *b, const char *json)
 {
 	separate(b);
 	buf_str(b, json);
 }
 
 void
-json_kv_string(struct buf *b, const char *key, const char *s)
+jw_kv_string(struct buf *b, const char *key, const char *s)
 {
-	json_key(b, key);
-	json_string(b, s);
+	jw_key(b, key);
+	jw_string(b, s);
 }
 
 void
-json_kv_int(struct buf *b, const char *key, int64_t n)
+jw_kv_int(struct buf *b, const char *key, int64_t n)
 {
-	json_key(b, key);
-	json_int(b, n);
+	jw_key(b, key);
+	jw_int(b, n);
 }
 
 void
-json_kv_seconds(struct buf *b, const char *key, int64_t ns)
+jw_kv_seconds(struct buf *b, const char *key, int64_t ns)
 {
-	json_key(b, key);
-	json_seconds(b, ns);
+	jw_key(b, key);
+	jw_seconds(b, ns);
 }
 
 void
-json_kv_bool(struct buf *b, const char *key, bool v)
+jw_kv_bool(struct buf *b, const char *key, bool v)
 {
-	json_key(b, key);
-	json_bool(b, v);
+	jw_key(b, key);
+	jw_bool(b, v);
 }
 
 void
-json_kv_null(struct buf *b, const char *key)
+jw_kv_null(struct buf *b, const char *key)
 {
-	json_key(b, key);
-	json_null(b);
+	jw_key(b, key);
+	jw_null(b);
 }
 
 void
-json_kv_time(struct buf *b, const char *key, int64_t wall_ms)
+jw_kv_time(struct buf *b, const char *key, int64_t wall_ms)
 {
-	json_key(b, key);
-	json_time(b, wall_ms);
+	jw_key(b, key);
+	jw_time(b, wall_ms);
 }

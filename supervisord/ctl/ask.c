@@ -65,9 +65,9 @@ void
 ctl_params(struct ctl *ctl, struct buf *params)
 {
 	buf_init(params);
-	json_object(params);
-	json_key(params, "command");
-	json_bytes(params, ctl->command.data != NULL ? ctl->command.data : "",
+	jw_object(params);
+	jw_key(params, "command");
+	jw_bytes(params, ctl->command.data != NULL ? ctl->command.data : "",
 	    ctl->command.size);
 }
 
@@ -76,11 +76,11 @@ ctl_params_targets(struct buf *params, const struct ctl_args *args, int from)
 {
 	if (args->n <= from)
 		return;
-	json_key(params, "targets");
-	json_array(params);
+	jw_key(params, "targets");
+	jw_array(params);
 	for (int i = from; i < args->n; i++)
-		json_string(params, args->words[i]);
-	json_array_end(params);
+		jw_string(params, args->words[i]);
+	jw_array_end(params);
 }
 
 int
@@ -114,7 +114,7 @@ ctl_queue(struct ctl *ctl, const char *method, struct buf *params)
 	const char *text;
 	int64_t id;
 
-	json_object_end(params);
+	jw_object_end(params);
 	text = buf_text(params);
 	id = text == NULL ? -ENOMEM : ctl_conn_queue(&ctl->conn, method, text);
 	buf_done(params);
@@ -216,7 +216,7 @@ ctl_ask(struct ctl *ctl, const char *method, struct buf *params,
 	const char *text;
 	int r = ctl_connect(ctl), tries = patience == CTL_READ ? 3 : 1;
 
-	json_object_end(params);
+	jw_object_end(params);
 	text = buf_text(params);
 	if (r == 0 && text == NULL)
 		r = ctl_fail(ctl, CTL_FAILED, "out of memory");

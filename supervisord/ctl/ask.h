@@ -7,7 +7,7 @@
  * 0 is success.
  */
 
-#include "supervisord/ctl/tree.h"
+#include <jansson.h>
 
 #include "supervisord/ctl/ctl.h"
 

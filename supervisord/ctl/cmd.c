@@ -124,13 +124,13 @@ ctl_fail(struct ctl *ctl, int code, const char *fmt, ...)
 	    stderr, "%s%s", ctl->in_shell ? "" : "supervisorctl: ", text);
 	if (ctl->json) {
 		buf_init(&json);
-		json_object(&json);
-		json_key(&json, "error");
-		json_object(&json);
-		json_kv_int(&json, "code", code);
-		json_kv_string(&json, "message", text);
-		json_object_end(&json);
-		json_object_end(&json);
+		jw_object(&json);
+		jw_key(&json, "error");
+		jw_object(&json);
+		jw_kv_int(&json, "code", code);
+		jw_kv_string(&json, "message", text);
+		jw_object_end(&json);
+		jw_object_end(&json);
 		if (!json.failed)
 			puts(buf_text(&json));
 		buf_done(&json);

@@ -15,16 +15,16 @@ print_json(struct buf *lines, int r)
 	struct buf json;
 
 	buf_init(&json);
-	json_object(&json);
-	json_kv_bool(&json, "valid", r == 0);
-	json_key(&json, "errors");
-	json_array(&json);
+	jw_object(&json);
+	jw_kv_bool(&json, "valid", r == 0);
+	jw_key(&json, "errors");
+	jw_array(&json);
 	while (r != 0 && (line = strsep(&next, "\n")) != NULL) {
 		if (line[0] != '\0')
-			json_string(&json, line);
+			jw_string(&json, line);
 	}
-	json_array_end(&json);
-	json_object_end(&json);
+	jw_array_end(&json);
+	jw_object_end(&json);
 	if (!json.failed)
 		puts(buf_text(&json));
 	buf_done(&json);

@@ -111,11 +111,11 @@ ask_past(struct ctl *ctl, struct watch *w, struct buf *params)
 {
 	ctl_params(ctl, params);
 	ctl_params_targets(params, w->args, 0);
+	/* Whole seconds, rather one too many. */
 	if (w->since >= 0)
-		json_kv_seconds(
-		    params, "since", (int64_t)(w->since * (double)NS_PER_SEC));
+		jw_kv_int(params, "since", (int64_t)w->since + 1);
 	else
-		json_kv_int(params, "limit", 100);
+		jw_kv_int(params, "limit", 100);
 }
 
 /* --- with -f ----------------------------------------------------------------
@@ -228,7 +228,7 @@ follow(struct ctl *ctl, struct watch *w)
 {
 	int r = ctl_connect(ctl);
 
-	w->early = json_pack("[]");
+	w->early = json_array();
 	w->last_at = clock_mono();
 	while (r == 0) {
 		r = subscribe(ctl, w);

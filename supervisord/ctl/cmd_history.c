@@ -121,7 +121,7 @@ run_history(struct ctl *ctl, const struct ctl_args *args)
 	ctl_params(ctl, &params);
 	ctl_params_targets(&params, args, 0);
 	if (n > 0)
-		json_kv_int(&params, "limit", n);
+		jw_kv_int(&params, "limit", n);
 	r = ctl_ask(ctl, "history", &params, CTL_READ, &msg);
 	if (r != 0)
 		return r;

@@ -125,20 +125,20 @@ put_json(struct buf *json, const struct ctl_tail *tail, bool err,
 {
 	const char *at = text->data, *end = text->data + text->size;
 
-	json_object(json);
-	json_kv_string(json, "name", tail->name);
-	json_kv_string(json, err ? "stderr" : "stdout", tail->path);
-	json_key(json, "lines");
-	json_array(json);
+	jw_object(json);
+	jw_kv_string(json, "name", tail->name);
+	jw_kv_string(json, err ? "stderr" : "stdout", tail->path);
+	jw_key(json, "lines");
+	jw_array(json);
 	while (text->size > 0 && at < end) {
 		const char *newline = memchr(at, '\n', (size_t)(end - at));
 		const char *stop = newline != NULL ? newline : end;
 
-		json_bytes(json, at, (size_t)(stop - at));
+		jw_bytes(json, at, (size_t)(stop - at));
 		at = stop + 1;
 	}
-	json_array_end(json);
-	json_object_end(json);
+	jw_array_end(json);
+	jw_object_end(json);
 }
 
 struct logs {
@@ -252,7 +252,7 @@ show_all(struct logs *l)
 
 	raise_descriptor_limit();
 	if (l->ctl->json)
-		json_array(&l->json);
+		jw_array(&l->json);
 	for (size_t i = 0; i < l->n; i++) {
 		r = show_last(l, &l->tails[i]);
 		if (r != 0)
@@ -265,7 +265,7 @@ show_all(struct logs *l)
 	if (l->follow)
 		return follow_all(l);
 	if (l->ctl->json) {
-		json_array_end(&l->json);
+		jw_array_end(&l->json);
 		if (l->json.failed)
 			return ctl_fail(l->ctl, CTL_FAILED, "out of memory");
 		puts(buf_text(&l->json));

@@ -79,8 +79,8 @@ run_reload(struct ctl *ctl, const struct ctl_args *args)
 	int r;
 
 	ctl_params(ctl, &params);
-	json_kv_bool(&params, "dry_run", dry);
-	json_kv_bool(&params, "wait", wait);
+	jw_kv_bool(&params, "dry_run", dry);
+	jw_kv_bool(&params, "wait", wait);
 	r = ctl_ask(ctl, "reload", &params, CTL_LONG, &msg);
 	if (r == CTL_USAGE)
 		ctl_note(ctl, "the config is not valid: nothing was changed");

@@ -34,9 +34,9 @@ run_scale(struct ctl *ctl, const struct ctl_args *args)
 		return ctl_fail(ctl, CTL_USAGE,
 		    "\"%s\" is no number of instances", args->words[1]);
 	ctl_params(ctl, &params);
-	json_kv_string(&params, "worker", args->words[0]);
-	json_kv_int(&params, "count", count);
-	json_kv_bool(&params, "wait", wait);
+	jw_kv_string(&params, "worker", args->words[0]);
+	jw_kv_int(&params, "count", count);
+	jw_kv_bool(&params, "wait", wait);
 	r = ctl_ask(ctl, "scale", &params, wait ? CTL_LONG : CTL_ACT, &msg);
 	if (r != 0)
 		return r;

@@ -42,7 +42,7 @@ tell_and_wait(struct ctl *ctl, bool now, struct ctl_span *refusal)
 
 	ctl_params(ctl, &params);
 	if (now)
-		json_kv_bool(&params, "now", true);
+		jw_kv_bool(&params, "now", true);
 	if (ctl_queue(ctl, "shutdown", &params) < 0)
 		return -ENOMEM;
 	r = ctl_conn_flush(&ctl->conn, CTL_QUIET_MS);

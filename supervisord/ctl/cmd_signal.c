@@ -17,7 +17,7 @@ run_signal(struct ctl *ctl, const struct ctl_args *args)
 		return ctl_fail(ctl, CTL_USAGE,
 		    "\"%s\" is no signal; kill -l lists them", args->words[0]);
 	ctl_params(ctl, &params);
-	json_kv_string(&params, "signal", args->words[0]);
+	jw_kv_string(&params, "signal", args->words[0]);
 	ctl_params_targets(&params, args, 1);
 	r = ctl_ask(ctl, "signal", &params, CTL_ACT, &msg);
 	if (r != 0)

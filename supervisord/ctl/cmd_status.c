@@ -268,7 +268,7 @@ ask_both(struct ctl *ctl, const struct ctl_args *args, int64_t *ret_info,
 	ctl_params(ctl, &params);
 	ctl_params_targets(&params, args, 0);
 	if (!ctl->json)
-		json_kv_bool(&params, "columns", true);
+		jw_kv_bool(&params, "columns", true);
 	*ret_status = ctl_queue(ctl, "status", &params);
 	if (*ret_info < 0 || *ret_status < 0)
 		return (int)MIN_OF(*ret_info, *ret_status);

@@ -82,12 +82,12 @@ print_result(struct ctl *ctl, const struct who *old, const struct who *new)
 		return;
 	}
 	buf_init(&json);
-	json_object(&json);
-	json_kv_bool(&json, "upgraded", true);
-	json_kv_string(&json, "from", old->version);
-	json_kv_string(&json, "to", new->version);
-	json_kv_int(&json, "incarnation", (int64_t) new->incarnation);
-	json_object_end(&json);
+	jw_object(&json);
+	jw_kv_bool(&json, "upgraded", true);
+	jw_kv_string(&json, "from", old->version);
+	jw_kv_string(&json, "to", new->version);
+	jw_kv_int(&json, "incarnation", (int64_t) new->incarnation);
+	jw_object_end(&json);
 	if (!json.failed)
 		puts(buf_text(&json));
 	buf_done(&json);

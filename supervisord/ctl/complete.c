@@ -110,8 +110,8 @@ offer_targets(struct ctl *ctl, struct matches *m)
 							  ctl->path, 1000) < 0))
 		return;
 	buf_init(&params);
-	json_object(&params);
-	json_kv_bool(&params, "columns", true);
+	jw_object(&params);
+	jw_kv_bool(&params, "columns", true);
 	id = ctl_queue(ctl, "status", &params);
 	if (id < 0 || ctl_conn_flush(&ctl->conn, 1000) < 0) {
 		ctl_conn_close(&ctl->conn);

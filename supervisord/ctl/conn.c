@@ -109,8 +109,8 @@ ctl_conn_queue(struct ctl_conn *c, const char *method, const char *params)
 
 	buf_str(&c->out, "{\"jsonrpc\":\"2.0\",\"id\":");
 	buf_fmt(&c->out, "%lld", (long long)++c->last_id);
-	json_kv_string(&c->out, "method", method);
-	json_key(&c->out, "params");
+	jw_kv_string(&c->out, "method", method);
+	jw_key(&c->out, "params");
 	buf_str(&c->out, params);
 	buf_str(&c->out, "}\n");
 	if (c->out.failed)

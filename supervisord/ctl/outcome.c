@@ -80,9 +80,9 @@ ctl_outcome_ask(struct ctl *ctl, const struct ctl_args *args,
 
 	ctl_params(ctl, &params);
 	ctl_params_targets(&params, args, 0);
-	json_kv_bool(&params, "wait", wait);
+	jw_kv_bool(&params, "wait", wait);
 	if (wait && ctl->err_tty && !ctl->json)
-		json_kv_bool(&params, "progress", true);
+		jw_kv_bool(&params, "progress", true);
 	r = ctl_ask(ctl, method, &params, wait ? CTL_LONG : CTL_ACT, &msg);
 	if (r != 0)
 		return r;

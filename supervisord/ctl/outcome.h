@@ -3,7 +3,7 @@
 
 /* What became of each instance: the answer of start, stop, restart, signal. */
 
-#include "supervisord/ctl/tree.h"
+#include <jansson.h>
 
 #include "supervisord/ctl/ctl.h"
 

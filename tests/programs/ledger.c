@@ -8,7 +8,8 @@
  *
  *     NAME.book   "start PID", then "end PID exit CODE" or "end PID signal N"
  *                 written before the deed; "doubled PID" when another process
- *                 of the same instance was alive
+ *                 of the same instance was alive,
+ *                 "stopped PID" on TERM
  *     NAME.count  the number of the next line (8 bytes), across restarts
  *     NAME.lock   locked while it lives
  *
@@ -135,6 +136,7 @@ main(int argc, char **argv)
 
 		write_lines(name, count_fd, 1 + (unsigned)rand_r(&seed) % 8);
 		if (sigtimedwait(&term, NULL, &wait) == SIGTERM) {
+			note("stopped", 0, 0);
 			note("end", 0, 0);
 			return 0;
 		}

@@ -254,7 +254,7 @@ class Supervisor:
     """A supervisord, its config and its folder. Made by Case.supervisord()."""
 
     def __init__(self, case, folder, config, master="", environ=None, wrap=(),
-                 args=(), state_dir="@D/state", top="", preexec=None):
+                 args=(), state_dir="@D/state", top="", preexec=None, program=SUPERVISORD):
         self.case = case
         self.dir = folder
         self.config_path = os.path.join(folder, "fleet.cfg")
@@ -270,11 +270,13 @@ class Supervisor:
         self.wrap = list(wrap)
         self.args = list(args)
         self.preexec = preexec
+        self.program = program
         self.environ = {k: v for k, v in os.environ.items() if k not in (
             "SUPERVISORCTL_SOCKET", "NOTIFY_SOCKET")}
         self.environ["SUPERVISOR_TEST"] = folder
         self.environ.update(environ or {})
         self.nurseries = []
+        self.guardian_pid = None
         self.configure(config)
 
     # -- config
@@ -299,7 +301,7 @@ class Supervisor:
         status_read, status_write = os.pipe()
         # fcntl: close-on-exec is what os.pipe gives; pass_fds lifts it.
         log = open(self.log_path, "ab")
-        command = self.wrap + [SUPERVISORD, "-c", self.config_path] + self.args + list(args)
+        command = self.wrap + [self.program, "-c", self.config_path] + self.args + list(args)
         nursery = subprocess.Popen(
             [os.path.join(PROGRAMS, "nursery"), str(control_read), str(status_write)] + command,
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environ,
@@ -323,9 +325,11 @@ class Supervisor:
                 raise AssertionError("supervisord ended (%s) instead of starting:\n%s" % (
                     ended, self.log()))
             try:
-                return self.rpc("info")
+                info = self.rpc("info")
             except (OSError, Late):
                 return None
+            self.guardian_pid = info["pid"]
+            return info
         return eventually(answered, deadline, "control socket answers")
 
     def wait_end(self, deadline=60.0):
@@ -511,6 +515,13 @@ class Supervisor:
         path = os.path.join(self.dir, path)
         return eventually(lambda: len(read_pids(path)) >= count and read_pids(path),
                           deadline, "%d pids in %s" % (count, path))
+
+    def process(self, name, guardian=None):
+        """The guardian's child of this name ("master", "logger"), or None."""
+        for pid, state in children_map().get(guardian or self.guardian_pid, ()):
+            if state not in "ZX" and comm(pid) == name:
+                return pid
+        return None
 
     def wait_new_master(self, old, deadline=DEADLINE):
         """Waits until a master other than old answers; returns its pid."""

@@ -18,17 +18,13 @@ class Messages(driver.Case):
     def setUp(self):
         self.sup = self.supervisord(WEB)
         self.sup.wait_running()
+        self.master = self.sup.master()
 
     def still_well(self):
         self.assertEqual(self.sup.one("web:0")["state"], "RUNNING")
         self.assertEqual(self.sup.info()["master_pid"], self.master)
 
-    def run(self, result=None):
-        self.master = None
-        return super().run(result)
-
     def test_malformed_messages_get_an_error_each(self):
-        self.master = self.sup.master()
         cases = [
             (b"{", -32700), (b"nonsense", -32700), (b"\xff\xfe", -32700), (b'{"a":1,"a":2}', None),
             (b"[]", -32600), (b"42", -32600), (b"{}", -32600), (b'{"jsonrpc":"2.0","id":1}', -32600),
@@ -81,7 +77,6 @@ class Messages(driver.Case):
             self.assertIn("result", c.read_message())
 
     def test_a_huge_message_costs_its_sender_the_connection(self):
-        self.master = self.sup.master()
         with self.sup.connect() as c:
             try:
                 c.send(b'{"jsonrpc":"2.0","id":1,"method":"status","params":{"x":"')
@@ -101,7 +96,6 @@ class Messages(driver.Case):
             self.assertIn("result", c.read_message())
 
     def test_half_a_message_and_gone(self):
-        self.master = self.sup.master()
         for _ in range(50):
             with self.sup.connect() as c:
                 c.send(b'{"jsonrpc":"2.0","id":1,"meth')
@@ -121,7 +115,6 @@ class Messages(driver.Case):
         self.sup.wait_state("web", "STOPPED")
 
     def test_one_who_never_reads(self):
-        self.master = self.sup.master()
         with self.sup.connect() as c:
             c.socket.setblocking(False)
             sent, request = 0, b'{"jsonrpc":"2.0","id":1,"method":"events"}\n' * 1000
@@ -138,7 +131,6 @@ class Messages(driver.Case):
 
     def test_a_subscriber_who_never_reads(self):
         self.sup.configure(fleet(web='command = "@P/exits 1 60"; processes = 20; backoff: { initial = "1ms"; max = "1ms"; };'))
-        self.master = self.sup.master()
         with self.sup.connect() as c:
             c.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             c.call("events.subscribe")
@@ -157,7 +149,6 @@ class Messages(driver.Case):
         self.assertLess(seen[0]["seq"], seen[1]["seq"])
 
     def test_a_thousand_idle_connections(self):
-        self.master = self.sup.master()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
         idle = []

@@ -18,22 +18,22 @@ const int life_state_codes[ST_COUNT] = {
 #undef STATE
 };
 
-const char *const life_event_names[EV_COUNT] = {
-	[EV_UP] = "up",
-	[EV_WAIT] = "wait",
-	[EV_DOWN] = "down",
-	[EV_SPAWNED] = "spawned",
-	[EV_NOT_SPAWNED] = "not spawned",
-	[EV_STARTED] = "started",
-	[EV_FAILED] = "failed",
-	[EV_GAVE_UP] = "gave up",
-	[EV_EXIT_AGAIN] = "exit, again",
-	[EV_EXIT_LATER] = "exit, later",
-	[EV_EXIT_DONE] = "exit, done",
-	[EV_GONE] = "gone",
-	[EV_GONE_LEAVING] = "gone, leaving",
-	[EV_EMPTY] = "empty",
-	[EV_TIMER] = "timer",
+const char *const life_event_names[ON_COUNT] = {
+	[ON_UP] = "up",
+	[ON_WAIT] = "wait",
+	[ON_DOWN] = "down",
+	[ON_SPAWNED] = "spawned",
+	[ON_NOT_SPAWNED] = "not spawned",
+	[ON_STARTED] = "started",
+	[ON_FAILED] = "failed",
+	[ON_GAVE_UP] = "gave up",
+	[ON_EXIT_AGAIN] = "exit, again",
+	[ON_EXIT_LATER] = "exit, later",
+	[ON_EXIT_DONE] = "exit, done",
+	[ON_GONE] = "gone",
+	[ON_GONE_LEAVING] = "gone, leaving",
+	[ON_EMPTY] = "empty",
+	[ON_TIMER] = "timer",
 };
 
 /* One step in progress. */
@@ -194,29 +194,29 @@ struct row {
 static const struct row rows[] = {
 	/* states                                      event            action        next */
 	{ IS(STOPPED) | IS(EXITED) | IS(FATAL) | IS(UNKNOWN) | IS(WAITING),
-	                                               EV_UP,           launch,       ST_STARTING },
-	{ IS(BACKOFF),                                 EV_UP,           relaunch,     ST_STARTING },
+	                                               ON_UP,           launch,       ST_STARTING },
+	{ IS(BACKOFF),                                 ON_UP,           relaunch,     ST_STARTING },
 	{ IS(STOPPED) | IS(EXITED) | IS(FATAL) | IS(UNKNOWN) | IS(BACKOFF),
-	                                               EV_WAIT,         nothing,      ST_WAITING },
-	{ IS(WAITING) | IS(BACKOFF),                   EV_DOWN,         stopped,      ST_STOPPED },
-	{ IS(STARTING) | IS(RUNNING),                  EV_DOWN,         stop,         ST_STOPPING },
+	                                               ON_WAIT,         nothing,      ST_WAITING },
+	{ IS(WAITING) | IS(BACKOFF),                   ON_DOWN,         stopped,      ST_STOPPED },
+	{ IS(STARTING) | IS(RUNNING),                  ON_DOWN,         stop,         ST_STOPPING },
 
-	{ IS(STARTING),                                EV_SPAWNED,      await_start,  SAME },
-	{ IS(STARTING),                                EV_NOT_SPAWNED,  delay,        ST_BACKOFF },
-	{ IS(STARTING),                                EV_STARTED,      nothing,      ST_RUNNING },
-	{ IS(STARTING) | IS(RUNNING),                  EV_FAILED,       fail,         ST_BACKOFF },
-	{ IS(STARTING) | IS(RUNNING),                  EV_GAVE_UP,      give_up,      ST_FATAL },
+	{ IS(STARTING),                                ON_SPAWNED,      await_start,  SAME },
+	{ IS(STARTING),                                ON_NOT_SPAWNED,  delay,        ST_BACKOFF },
+	{ IS(STARTING),                                ON_STARTED,      nothing,      ST_RUNNING },
+	{ IS(STARTING) | IS(RUNNING),                  ON_FAILED,       fail,         ST_BACKOFF },
+	{ IS(STARTING) | IS(RUNNING),                  ON_GAVE_UP,      give_up,      ST_FATAL },
 
-	{ IS(RUNNING),                                 EV_EXIT_AGAIN,   launch_again, ST_STARTING },
-	{ IS(RUNNING),                                 EV_EXIT_LATER,   delay,        ST_BACKOFF },
-	{ IS(RUNNING),                                 EV_EXIT_DONE,    nothing,      ST_EXITED },
+	{ IS(RUNNING),                                 ON_EXIT_AGAIN,   launch_again, ST_STARTING },
+	{ IS(RUNNING),                                 ON_EXIT_LATER,   delay,        ST_BACKOFF },
+	{ IS(RUNNING),                                 ON_EXIT_DONE,    nothing,      ST_EXITED },
 
-	{ IS(STOPPING),                                EV_SPAWNED,      signal_step,  SAME },
-	{ IS(STOPPING),                                EV_NOT_SPAWNED,  stopped,      ST_STOPPED },
-	{ IS(STOPPING),                                EV_TIMER,        next_rung,    SAME },
-	{ IS(STOPPING),                                EV_GONE,         stopped,      ST_STOPPED },
-	{ IS(STOPPING),                                EV_GONE_LEAVING, end_tree,     SAME },
-	{ IS(STOPPING),                                EV_EMPTY,        stopped,      ST_STOPPED },
+	{ IS(STOPPING),                                ON_SPAWNED,      signal_step,  SAME },
+	{ IS(STOPPING),                                ON_NOT_SPAWNED,  stopped,      ST_STOPPED },
+	{ IS(STOPPING),                                ON_TIMER,        next_rung,    SAME },
+	{ IS(STOPPING),                                ON_GONE,         stopped,      ST_STOPPED },
+	{ IS(STOPPING),                                ON_GONE_LEAVING, end_tree,     SAME },
+	{ IS(STOPPING),                                ON_EMPTY,        stopped,      ST_STOPPED },
 };
 /* clang-format on */
 
@@ -281,22 +281,22 @@ judge_exit(struct step *s)
 	if (life->state == ST_STOPPING) {
 		bool tree = r->scope == SCOPE_TREE && !s->in->no_tree &&
 		    !s->in->no_exec;
-		return tree ? EV_GONE_LEAVING : EV_GONE;
+		return tree ? ON_GONE_LEAVING : ON_GONE;
 	}
 	if (failed_start) {
 		/* start_retries tries after the first one. */
 		if (r->start_retries >= 0 &&
 		    life->failures >= (uint32_t)r->start_retries)
-			return EV_GAVE_UP;
-		return EV_FAILED;
+			return ON_GAVE_UP;
+		return ON_FAILED;
 	}
 	life->failures = 0;
 	if (lived >= r->backoff.reset_after)
 		life->level = 0;
 	if (r->restart == RESTART_NEVER ||
 	    (r->restart == RESTART_ON_FAILURE && s->in->success))
-		return EV_EXIT_DONE;
-	return lived >= r->backoff.reset_after ? EV_EXIT_AGAIN : EV_EXIT_LATER;
+		return ON_EXIT_DONE;
+	return lived >= r->backoff.reset_after ? ON_EXIT_AGAIN : ON_EXIT_LATER;
 }
 
 static void
@@ -319,11 +319,11 @@ timer(struct step *s)
 	if (s->life->deadline == 0 || s->in->now < s->life->deadline)
 		return;
 	if (s->life->state == ST_BACKOFF)
-		interpret(s, s->in->turn ? EV_UP : EV_WAIT);
+		interpret(s, s->in->turn ? ON_UP : ON_WAIT);
 	else if (s->life->state == ST_STARTING)
-		interpret(s, EV_STARTED);
+		interpret(s, ON_STARTED);
 	else
-		interpret(s, EV_TIMER);
+		interpret(s, ON_TIMER);
 }
 
 /* Raises UP or DOWN until wanted and actual agree or something has to end. */
@@ -338,14 +338,14 @@ settle(struct step *s)
 	case ST_STARTING:
 	case ST_RUNNING:
 		if (!life->wanted) {
-			interpret(s, EV_DOWN);
+			interpret(s, ON_DOWN);
 		} else if (life->bounce && life->state != ST_WAITING &&
 		    life->state != ST_BACKOFF) {
-			interpret(s, EV_DOWN);
+			interpret(s, ON_DOWN);
 		} else if (life->state == ST_BACKOFF &&
 		    (life->kick || life->bounce)) {
 			life->bounce = 0;
-			interpret(s, s->in->turn ? EV_UP : EV_WAIT);
+			interpret(s, s->in->turn ? ON_UP : ON_WAIT);
 		}
 		break;
 	case ST_STOPPED:
@@ -355,7 +355,7 @@ settle(struct step *s)
 		life->bounce = 0;
 		if (life->wanted && (life->kick || life->state == ST_STOPPED)) {
 			life->kick = 0;
-			interpret(s, s->in->turn ? EV_UP : EV_WAIT);
+			interpret(s, s->in->turn ? ON_UP : ON_WAIT);
 		}
 		break;
 	case ST_STOPPING:
@@ -393,19 +393,19 @@ feed(struct step *s)
 		break;
 	case IN_TURN:
 		if (life->state == ST_WAITING && life->wanted)
-			interpret(s, EV_UP);
+			interpret(s, ON_UP);
 		break;
 	case IN_SPAWNED:
 		life->launching = 0;
 		life->alive = 1;
 		life->started = s->in->now;
-		interpret(s, EV_SPAWNED);
+		interpret(s, ON_SPAWNED);
 		if (life->state == ST_STARTING && s->rules->start_seconds == 0)
-			interpret(s, EV_STARTED);
+			interpret(s, ON_STARTED);
 		break;
 	case IN_NOT_SPAWNED:
 		life->launching = 0;
-		interpret(s, EV_NOT_SPAWNED);
+		interpret(s, ON_NOT_SPAWNED);
 		break;
 	case IN_EXIT:
 		exited(s);
@@ -413,7 +413,7 @@ feed(struct step *s)
 	case IN_EMPTY:
 		/* A late answer to a question of an earlier stop is no event. */
 		if (life->state == ST_STOPPING && life->leaving)
-			interpret(s, EV_EMPTY);
+			interpret(s, ON_EMPTY);
 		break;
 	case IN_TIMER:
 		timer(s);
@@ -475,7 +475,7 @@ life_adopt(struct life *life, const struct rules *rules, int64_t started,
 	life->leaving = 0;
 	out->changes[0].from = life->state;
 	out->changes[0].to = ST_RUNNING;
-	out->changes[0].event = EV_STARTED;
+	out->changes[0].event = ON_STARTED;
 	out->count = life->state == ST_RUNNING ? 0 : 1;
 	life->state = ST_RUNNING;
 	life->since = started;

@@ -27,22 +27,22 @@ enum life_state {
 
 /* What the table's rows are about. */
 enum life_event {
-	EV_UP,           /* wanted, and may start now */
-	EV_WAIT,         /* wanted, but it is not its turn */
-	EV_DOWN,         /* not wanted, or to be bounced */
-	EV_SPAWNED,      /* there is a process */
-	EV_NOT_SPAWNED,  /* the machine had no room for one */
-	EV_STARTED,      /* ready */
-	EV_FAILED,       /* ended before it was ready; will be tried again */
-	EV_GAVE_UP,      /* ended before it was ready, once too often */
-	EV_EXIT_AGAIN,   /* ended; to be restarted at once */
-	EV_EXIT_LATER,   /* ended after a short life; restarted after a delay */
-	EV_EXIT_DONE,    /* ended; not to be restarted */
-	EV_GONE,         /* ended as asked; nothing else to wait for */
-	EV_GONE_LEAVING, /* ended as asked; descendants may be left */
-	EV_EMPTY,        /* no descendant is left */
-	EV_TIMER,        /* the deadline has passed */
-	EV_COUNT
+	ON_UP,           /* wanted, and may start now */
+	ON_WAIT,         /* wanted, but it is not its turn */
+	ON_DOWN,         /* not wanted, or to be bounced */
+	ON_SPAWNED,      /* there is a process */
+	ON_NOT_SPAWNED,  /* the machine had no room for one */
+	ON_STARTED,      /* ready */
+	ON_FAILED,       /* ended before it was ready; will be tried again */
+	ON_GAVE_UP,      /* ended before it was ready, once too often */
+	ON_EXIT_AGAIN,   /* ended; to be restarted at once */
+	ON_EXIT_LATER,   /* ended after a short life; restarted after a delay */
+	ON_EXIT_DONE,    /* ended; not to be restarted */
+	ON_GONE,         /* ended as asked; nothing else to wait for */
+	ON_GONE_LEAVING, /* ended as asked; descendants may be left */
+	ON_EMPTY,        /* no descendant is left */
+	ON_TIMER,        /* the deadline has passed */
+	ON_COUNT
 };
 
 /*
@@ -118,7 +118,7 @@ struct life_output {
 
 extern const char *const life_state_names[ST_COUNT]; /* "RUNNING" */
 extern const int life_state_codes[ST_COUNT];
-extern const char *const life_event_names[EV_COUNT];
+extern const char *const life_event_names[ON_COUNT];
 
 /* A new instance: STOPPED, not wanted. */
 void life_init(struct life *life, int64_t now);

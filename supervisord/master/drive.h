@@ -1,0 +1,48 @@
+#ifndef MASTER_DRIVE_H
+#define MASTER_DRIVE_H
+
+/* Feeds policy with what happens, and carries out what it answers. */
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct actor;
+struct instance;
+struct life_output;
+struct master;
+struct msg_child;
+struct msg_failed;
+struct msg_launched;
+
+/* A user's (or autostart's, or a shutdown's) wish. by: who. */
+void drive_up(struct master *m, struct instance *it, const struct actor *by);
+void drive_down(struct master *m, struct instance *it, const struct actor *by);
+void drive_bounce(struct master *m, struct instance *it, const struct actor *by);
+
+/* News from the guardian. */
+void drive_launched(struct master *m, const struct msg_launched *msg);
+void drive_not_launched(struct master *m, const struct msg_failed *msg);
+void drive_exited(struct master *m, const struct msg_child *msg);
+void drive_empty(struct master *m, uint32_t slot, uint32_t gen);
+
+/* The worker's rules have changed. */
+void drive_rules_changed(struct master *m, struct instance *it);
+
+/* After a crash of the master: asks again for what may not have been heard. */
+void drive_restore(struct master *m, struct instance *it);
+
+/* A signal to its process; false: it has none. */
+bool drive_signal(struct master *m, struct instance *it, int signo, bool group);
+
+/* The same for what policy answered elsewhere (adoption). */
+void drive_carry_out(struct master *m, struct instance *it,
+    const struct life_output *out, const struct actor *by);
+
+/* libev's callback of instance.timer. */
+void drive_timer(struct ev_loop *loop, ev_timer *timer, int events);
+
+/* An instance that left the config goes as soon as it is down. */
+void drive_doom(struct master *m, struct instance *it, const struct actor *by);
+
+#endif

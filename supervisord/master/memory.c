@@ -1,0 +1,162 @@
+#include "supervisord/master/memory.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "supervisord/base/log.h"
+
+#define MEMORY_MAGIC   0x53564d4dU
+#define MEMORY_VERSION 1U
+
+struct shared {
+	uint32_t magic;
+	uint32_t version;
+	uint32_t row_size;
+	uint32_t used; /* no row at or behind this one has ever been used */
+	uint64_t pad[6];
+	struct memory_row rows[MEMORY_ROWS];
+};
+
+struct memory {
+	struct shared *shared;
+	uint32_t *free; /* a stack of freed rows below `used` */
+	uint32_t free_count, free_room;
+};
+
+static struct shared *
+map(int fd)
+{
+	int flags = fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
+	void *p = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE,
+	    flags, fd, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static bool
+usable(int fd)
+{
+	struct shared *s;
+	struct stat st;
+	bool ok;
+
+	if (fstat(fd, &st) < 0 || st.st_size != (off_t)sizeof(struct shared))
+		return false;
+	s = map(fd);
+	if (s == NULL)
+		return false;
+	ok = s->magic == MEMORY_MAGIC && s->version == MEMORY_VERSION &&
+	    s->row_size == sizeof(struct memory_row) &&
+	    s->used <= MEMORY_ROWS;
+	munmap(s, sizeof *s);
+	return ok;
+}
+
+static int
+make(void)
+{
+	int fd = memfd_create("supervisord-memory", MFD_CLOEXEC);
+
+	if (fd >= 0 && ftruncate(fd, sizeof(struct shared)) < 0) {
+		close(fd);
+		fd = -1;
+	}
+	if (fd < 0)
+		log_warn("no shared memory (%s): what users asked for will not "
+		         "survive a crash of the master",
+		    strerror(errno));
+	return fd;
+}
+
+static void
+push_free(struct memory *m, uint32_t i)
+{
+	if (m->free_count == m->free_room) {
+		uint32_t room = m->free_room > 0 ? m->free_room * 2 : 64;
+		uint32_t *grown = realloc(m->free, room * sizeof *grown);
+
+		if (grown == NULL)
+			return; /* the row is lost until the next master */
+		m->free = grown;
+		m->free_room = room;
+	}
+	m->free[m->free_count++] = i;
+}
+
+struct memory *
+memory_open(int fd, int *ret_fd, bool *ret_fresh)
+{
+	struct memory *m = calloc(1, sizeof *m);
+
+	*ret_fd = -1;
+	*ret_fresh = false;
+	if (m == NULL)
+		return NULL;
+	if (fd < 0 || !usable(fd)) {
+		fd = *ret_fd = make();
+		*ret_fresh = true;
+	}
+	m->shared = map(fd);
+	if (m->shared == NULL) {
+		free(m);
+		return NULL;
+	}
+	if (*ret_fresh) {
+		m->shared->version = MEMORY_VERSION;
+		m->shared->row_size = sizeof(struct memory_row);
+		m->shared->magic = MEMORY_MAGIC;
+	}
+	for (uint32_t i = m->shared->used; i > 0; i--) {
+		if (m->shared->rows[i - 1].name[0] == '\0')
+			push_free(m, i - 1);
+	}
+	return m;
+}
+
+struct memory_row *
+memory_new(struct memory *m, const char *name)
+{
+	struct memory_row *row;
+
+	if (m->free_count > 0)
+		row = &m->shared->rows[m->free[--m->free_count]];
+	else if (m->shared->used < MEMORY_ROWS)
+		row = &m->shared->rows[m->shared->used++];
+	else
+		return NULL;
+	memset(row, 0, sizeof *row);
+	/* The name last: it is what makes the row used. */
+	memcpy(row->name, name, strnlen(name, sizeof row->name - 1));
+	return row;
+}
+
+void
+memory_free(struct memory *m, struct memory_row *row)
+{
+	row->name[0] = '\0';
+	push_free(m, (uint32_t)(row - m->shared->rows));
+}
+
+void
+memory_each(struct memory *m,
+    void (*each)(struct memory_row *row, void *arg), void *arg)
+{
+	for (uint32_t i = 0; i < m->shared->used; i++) {
+		if (m->shared->rows[i].name[0] != '\0')
+			each(&m->shared->rows[i], arg);
+	}
+}
+
+struct memory_row *
+memory_named(struct memory *m, const char *name, bool make_it)
+{
+	for (uint32_t i = 0; i < m->shared->used; i++) {
+		if (strcmp(m->shared->rows[i].name, name) == 0)
+			return &m->shared->rows[i];
+	}
+	return make_it ? memory_new(m, name) : NULL;
+}

@@ -1,0 +1,75 @@
+#ifndef MASTER_MEMORY_H
+#define MASTER_MEMORY_H
+
+/*
+ * What the master knows of its instances, in shared memory that the guardian
+ * keeps: a master that is killed at any moment leaves it behind, and the next
+ * one reads on. It holds what must not be lost and can't be asked of anybody:
+ * what is wanted, where each life is, the last exit. Whether a process lives is
+ * the guardian's child table's to say.
+ *
+ * A row is changed in place, field by field. That is enough: a master killed
+ * between two stores has not yet told anybody of the change, and the exit or
+ * command that caused it is told again.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "supervisord/master/policy/life.h"
+#include "supervisord/proto/messages.h"
+
+#define MEMORY_ROWS 65536
+
+/* How a process ended. */
+struct exit_info {
+	int64_t at_ms;     /* wall clock; 0: it has not ended yet */
+	int64_t lived_ms;
+	int32_t pid;
+	int32_t code;      /* exit status, -1 if by signal or not known */
+	int32_t signo;     /* or 0 */
+	int32_t stage;     /* enum launch_stage: its command never ran */
+	int32_t error;     /* errno of the stage */
+	uint8_t core;
+	uint8_t unknown;   /* ended while nobody was its parent */
+	uint8_t pad[2];
+};
+
+struct memory_row {
+	char name[PROTO_NAME]; /* "": free */
+	struct life life;
+	struct exit_info exit;
+	int32_t pid;        /* of the process, 0: none */
+	uint32_t slot, gen; /* its place in the guardian's table */
+	uint32_t index;
+	uint64_t tag;
+	int64_t started_ms; /* wall clock */
+	int64_t started_mono;
+	uint64_t start_ticks;
+	uint8_t why;        /* enum life_event of the last change */
+	uint8_t by_user;    /* what is wanted is somebody's word */
+	uint8_t adopted;
+	uint8_t pad[5];
+};
+
+struct memory;
+
+/*
+ * Maps the kept memfd, or with fd -1 makes one, whose descriptor *ret_fd is the
+ * caller's to hand on (-1: there is none, the memory is private). A layout that
+ * is not this version's is not taken (*ret_fresh). NULL: no memory at all.
+ */
+struct memory *memory_open(int fd, int *ret_fd, bool *ret_fresh);
+
+/* A free row, cleared, with the name set; NULL: full. */
+struct memory_row *memory_new(struct memory *m, const char *name);
+void memory_free(struct memory *m, struct memory_row *row);
+
+/* The row of that name, found by walking; made if it is missing and `make`. */
+struct memory_row *memory_named(struct memory *m, const char *name, bool make);
+
+/* Each used row. The callback may free the row it is given. */
+void memory_each(struct memory *m,
+    void (*each)(struct memory_row *row, void *arg), void *arg);
+
+#endif

@@ -1,0 +1,42 @@
+#ifndef MASTER_PEER_H
+#define MASTER_PEER_H
+
+/*
+ * The master's end of a channel to the guardian or the logger, on the loop.
+ * What the channel has no room for waits in memory, in order.
+ */
+
+#include <ev.h>
+#include <stdbool.h>
+
+#include "supervisord/base/buf.h"
+#include "supervisord/proto/channel.h"
+
+struct peer {
+	struct ev_loop *loop;
+	int fd; /* -1: not connected; what is sent then is thrown away */
+	ev_io io;
+	struct buf outbox;
+	void (*receive)(void *arg, struct msg *msg); /* owns msg->fd */
+	void (*gone)(void *arg, const char *why);
+	void *arg;
+};
+
+void peer_init(struct peer *p, struct ev_loop *loop,
+    void (*receive)(void *arg, struct msg *msg),
+    void (*gone)(void *arg, const char *why), void *arg);
+
+/* Takes fd over, in place of the present one. */
+void peer_connect(struct peer *p, int fd);
+
+/* Stops watching, closes, forgets what waits. */
+void peer_close(struct peer *p);
+
+/* As channel_send; a descriptor that has to wait is duplicated. */
+void peer_send(struct peer *p, enum msg_type type, const void *body,
+    const void *tail, size_t tail_size, int fd);
+
+/* Blocks until a message is there, for the handover. As channel_receive. */
+int peer_wait(struct peer *p, struct msg *ret);
+
+#endif

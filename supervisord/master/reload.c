@@ -1,0 +1,648 @@
+#include "supervisord/master/reload.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "config/diff.h"
+#include "config/fleet.h"
+#include "config/load.h"
+#include "supervisord/base/json.h"
+#include "supervisord/base/log.h"
+#include "supervisord/master/access.h"
+#include "supervisord/master/book.h"
+#include "supervisord/master/control.h"
+#include "supervisord/master/drive.h"
+#include "supervisord/master/jobs.h"
+#include "supervisord/master/master.h"
+#include "supervisord/master/record.h"
+#include "supervisord/master/rpc.h"
+#include "supervisord/master/streams.h"
+
+extern char **environ;
+
+/* A fleet that was replaced, kept while workers of it are being ended. */
+struct retired {
+	struct fleet *fleet;
+	unsigned refs;
+};
+
+struct reload {
+	struct master *m;
+	ev_async done;
+	bool busy, again; /* again: another SIGHUP came meanwhile */
+
+	/* the present one; the thread's own until `done` */
+	pthread_t thread;
+	char path[PATH_MAX];
+	bool pid1;
+	struct fleet *fleet;
+	struct access *access;
+	struct buf snapshot, errors;
+	int error;
+
+	struct request *request;
+	bool dry_run, wait;
+	struct buf answer; /* the plan, while the job runs */
+};
+
+/* --- the parts ------------------------------------------------------------ */
+
+static int
+send_book(struct master *m, const struct fleet *fleet)
+{
+	struct msg_book old = { .book = m->book }, new = { .book = m->book + 1 };
+	uint64_t *offsets = calloc(fleet->count + 1, sizeof *offsets);
+	int fd = -ENOMEM;
+
+	if (offsets != NULL)
+		fd = book_make(fleet, offsets, &new.size);
+	if (fd < 0) {
+		free(offsets);
+		return fd;
+	}
+	for (size_t i = 0; i < fleet->count; i++) {
+		struct team *team = crew_team(&m->crew, fleet->workers[i]->name);
+
+		if (team != NULL)
+			team->spec = offsets[i];
+	}
+	free(offsets);
+	peer_send(&m->guardian, MSG_BOOK, &new, NULL, 0, fd);
+	close(fd);
+	if (m->book != 0)
+		peer_send(&m->guardian, MSG_BOOK_DROP, &old, NULL, 0, -1);
+	m->book = new.book;
+	return 0;
+}
+
+void
+reload_keep_snapshot(struct master *m, const struct buf *snapshot)
+{
+	struct msg_name name = { "config" };
+	int fd = memfd_create("supervisord-config", MFD_CLOEXEC);
+	size_t at = 0;
+
+	while (fd >= 0 && at < snapshot->size) {
+		ssize_t n = write(fd, snapshot->data + at, snapshot->size - at);
+
+		if (n <= 0)
+			break;
+		at += (size_t)n;
+	}
+	if (fd < 0 || at < snapshot->size)
+		log_warn("can't keep the config in memory (%s): after a crash of "
+		         "the master it is read from disk again",
+		    strerror(errno));
+	else
+		peer_send(&m->guardian, MSG_KEEP, &name, NULL, 0, fd);
+	if (fd >= 0)
+		close(fd);
+}
+
+static int
+by_order(const struct team *a, const struct team *b)
+{
+	return a->order < b->order ? -1 : a->order > b->order;
+}
+
+/* Teams for all workers of the fleet, in its order; new ones are empty. */
+static int
+make_teams(struct master *m, const struct fleet *fleet)
+{
+	for (size_t i = 0; i < fleet->count; i++) {
+		const struct worker *w = fleet->workers[i];
+		struct team *team = crew_team(&m->crew, w->name);
+
+		if (team == NULL)
+			team = crew_add_team(&m->crew, w);
+		if (team == NULL)
+			return -ENOMEM;
+		team->order = i;
+	}
+	HASH_SORT(m->crew.teams, by_order);
+	return 0;
+}
+
+int
+reload_first(struct master *m)
+{
+	int r = make_teams(m, m->fleet);
+
+	return r < 0 ? r : send_book(m, m->fleet);
+}
+
+static void
+release(struct retired *retired)
+{
+	if (retired == NULL || --retired->refs > 0)
+		return;
+	fleet_free(retired->fleet);
+	free(retired);
+}
+
+void
+reload_instance_gone(struct master *m, struct team *team)
+{
+	if (!team->doomed || team->members > 0)
+		return;
+	release(team->retired);
+	crew_remove_team(&m->crew, team);
+}
+
+/* What a process of a worker nobody remembers is stopped by. */
+static const struct worker leftover = {
+	.name = (char[]){ "removed" },
+	.rules = {
+		.restart = RESTART_NEVER,
+		.stop = { { SIGTERM, 10 * 1000000000LL }, { SIGKILL, 0 } },
+		.stop_count = 2,
+		.scope = SCOPE_TREE,
+	},
+	.out = { .kind = OUTPUT_FILE },
+	.err = { .kind = OUTPUT_STDOUT },
+	.argv = (char *[]){ (char[]){ "removed" }, NULL },
+};
+
+struct team *
+reload_leftover_team(struct master *m, const char *name)
+{
+	char worker[PROTO_NAME];
+	struct team *team;
+
+	snprintf(worker, sizeof worker, "%.*s", (int)strcspn(name, ":"), name);
+	team = crew_team(&m->crew, worker);
+	if (team != NULL)
+		return team;
+	team = crew_add_team(&m->crew, &leftover);
+	if (team == NULL)
+		return NULL;
+	/* Added under the template's name: give it its own. */
+	HASH_DEL(m->crew.teams, team);
+	snprintf(team->name, sizeof team->name, "%s", worker);
+	HASH_ADD_STR(m->crew.teams, name, team);
+	team->doomed = true;
+	team->wanted = 0;
+	team->order = (size_t)-1;
+	return team;
+}
+
+void
+reload_remember_scale(struct master *m, struct team *team)
+{
+	char name[PROTO_NAME], key[PROTO_NAME + 8], value[16];
+	struct memory_row *row;
+
+	/* In memory, for the next master; in the store, for the next
+	 * supervisord should this one be killed. */
+	snprintf(name, sizeof name, "=%.*s", PROTO_NAME - 2, team->name);
+	row = memory_named(m->memory, name, team->scaled);
+	if (row != NULL && team->scaled)
+		row->index = team->wanted;
+	else if (row != NULL)
+		memory_free(m->memory, row);
+	snprintf(key, sizeof key, "scale.%s", team->name);
+	snprintf(value, sizeof value, "%u", team->wanted);
+	record_fact(m, key, team->scaled ? value : NULL);
+}
+
+/* --- instances ------------------------------------------------------------ */
+
+static void
+add_instance(struct master *m, struct team *team, unsigned index,
+    const struct actor *by, struct job *job)
+{
+	struct instance *it = crew_add(m, team, index, NULL);
+	bool up = team->worker->rules.autostart || team->scaled;
+
+	if (it == NULL) {
+		log_error("%s:%u: no room for another instance (at most %d)",
+		    team->name, index, MEMORY_ROWS);
+		return;
+	}
+	streams_set(m, it);
+	if (up && job != NULL)
+		job_add(job, it, GOAL_UP);
+	if (up)
+		drive_up(m, it, by);
+	else
+		record_instance(m, it);
+}
+
+/* It was leaving, and is wanted again. */
+static void
+pardon(struct master *m, struct instance *it, const struct actor *by,
+    struct job *job)
+{
+	it->doomed = false;
+	if (job != NULL)
+		job_add(job, it, GOAL_UP);
+	drive_up(m, it, by);
+}
+
+void
+reload_resize(struct master *m, struct team *team, unsigned count,
+    const struct actor *by, struct job *job)
+{
+	/* Nobody's word, so that it does not look like a user's start. */
+	struct actor autostart = { .uid = -1, .command = by->command };
+
+	team->wanted = count;
+	for (unsigned i = team->room; i > count; i--) {
+		struct instance *it = team->instances[i - 1];
+
+		if (it == NULL || it->doomed)
+			continue;
+		if (job != NULL)
+			job_add(job, it, GOAL_DOWN);
+		drive_doom(m, it, by);
+	}
+	for (unsigned i = 0; i < count; i++) {
+		struct instance *it = i < team->room ? team->instances[i] : NULL;
+
+		if (it == NULL)
+			add_instance(m, team, i, &autostart, job);
+		else if (it->doomed)
+			pardon(m, it, &autostart, job);
+	}
+}
+
+static void
+restart_changed(struct master *m, struct team *team, const struct actor *by,
+    struct job *job)
+{
+	for (unsigned i = 0; i < team->room; i++) {
+		struct instance *it = team->instances[i];
+
+		/* One that was stopped stays stopped; its next start is by the
+		 * new description. */
+		if (it == NULL || it->doomed || !it->row->life.wanted)
+			continue;
+		if (job != NULL)
+			job_add(job, it, GOAL_UP);
+		drive_bounce(m, it, by);
+	}
+}
+
+static void
+apply_live(struct master *m, struct team *team, const struct worker_diff *d)
+{
+	for (unsigned i = 0; i < team->room; i++) {
+		struct instance *it = team->instances[i];
+
+		if (it == NULL || it->doomed)
+			continue;
+		if (d->output)
+			streams_set(m, it);
+		if (d->rules)
+			drive_rules_changed(m, it);
+		if (d->rules && team->worker->rules.autostart &&
+		    !d->old->rules.autostart && !it->row->life.wanted &&
+		    !it->row->by_user)
+			drive_up(m, it, &nobody);
+	}
+}
+
+static void
+apply_one(struct master *m, struct worker_diff *d, struct retired *retired,
+    const struct actor *by, struct job *job)
+{
+	struct team *team =
+	    crew_team(&m->crew, d->new != NULL ? d->new->name : d->old->name);
+
+	if (team == NULL)
+		return;
+	if (d->change == CHANGE_REMOVED) {
+		team->doomed = true;
+		team->retired = retired;
+		retired->refs++;
+		if (team->scaled) {
+			team->scaled = false;
+			reload_remember_scale(m, team);
+		}
+		/* Pinned: its last instance may go at once, and it with it. */
+		team->members++;
+		reload_resize(m, team, 0, by, job);
+		team->members--;
+		reload_instance_gone(m, team);
+		return;
+	}
+	if (team->scaled) {
+		team->scaled = false;
+		reload_remember_scale(m, team);
+	}
+	if (d->change == CHANGE_LIVE || d->change == CHANGE_RESTART)
+		apply_live(m, team, d);
+	if (d->change == CHANGE_RESTART)
+		restart_changed(m, team, by, job);
+	reload_resize(m, team, d->new->processes, by, job);
+}
+
+/* --- the plan ------------------------------------------------------------- */
+
+/* A scaled worker goes back to its number; that, too, is a change. */
+static bool
+is_rescaled(const struct master *m, const struct worker_diff *d)
+{
+	const struct team *team =
+	    d->new != NULL ? crew_team(&m->crew, d->new->name) : NULL;
+
+	return team != NULL && team->scaled &&
+	    team->wanted != d->new->processes;
+}
+
+static void
+put_plan(struct master *m, struct buf *b, const struct fleet_diff *diff)
+{
+	jw_array(b);
+	for (size_t i = 0; i < diff->count; i++) {
+		const struct worker_diff *d = &diff->workers[i];
+		const struct worker *w = d->new != NULL ? d->new : d->old;
+		bool rescaled = is_rescaled(m, d);
+
+		jw_object(b);
+		jw_kv_string(b, "worker", w->name);
+		jw_kv_string(b, "action",
+		    change_names[rescaled && d->change == CHANGE_KEPT
+		            ? CHANGE_LIVE
+		            : d->change]);
+		jw_kv_string(b, "settings",
+		    rescaled && d->settings[0] == '\0' ? "processes (scaled)"
+		                                       : d->settings);
+		jw_kv_int(b, "instances",
+		    d->new != NULL ? d->new->processes : d->old->processes);
+		jw_object_end(b);
+	}
+	jw_array_end(b);
+}
+
+static void
+put_head(struct buf *b, bool applied, const char *fixed)
+{
+	jw_object(b);
+	jw_kv_bool(b, "applied", applied);
+	jw_kv_string(b, "fixed", fixed);
+	jw_key(b, "plan");
+}
+
+/* --- from the thread's result to the new fleet ---------------------------- */
+
+static void
+finish_job(struct job *job, struct buf *result)
+{
+	struct reload *reload = job_request(job)->m->reload;
+
+	buf_add(result, reload->answer.data, reload->answer.size);
+	jw_key(result, "instances");
+	job_outcomes(job, result);
+	jw_object_end(result);
+	buf_done(&reload->answer);
+}
+
+static size_t
+most_outcomes(const struct master *m, const struct fleet *new)
+{
+	size_t n = m->crew.count;
+
+	for (size_t i = 0; i < new->count; i++)
+		n += new->workers[i]->processes;
+	return n;
+}
+
+/* Nothing can fail any more but memory for a new instance. */
+static void
+apply(struct reload *reload, struct fleet_diff *diff, struct retired *retired,
+    const struct actor *by, struct job *job)
+{
+	struct master *m = reload->m;
+
+	retired->fleet = m->fleet;
+	retired->refs = 1;
+	m->fleet = reload->fleet;
+	reload->fleet = NULL;
+	access_free(m->access);
+	m->access = reload->access;
+	reload->access = NULL;
+	for (size_t i = 0; i < diff->count; i++) {
+		struct worker_diff *d = &diff->workers[i];
+		struct team *team =
+		    d->new != NULL ? crew_team(&m->crew, d->new->name) : NULL;
+
+		if (team == NULL)
+			continue;
+		if (team->doomed)
+			release(team->retired);
+		team->doomed = false;
+		team->retired = NULL;
+		team->worker = d->new;
+	}
+	reload_keep_snapshot(m, &reload->snapshot);
+	control_apply_settings(m);
+	for (size_t i = 0; i < diff->count; i++)
+		apply_one(m, &diff->workers[i], retired, by, job);
+	release(retired);
+}
+
+static void
+fail(struct reload *reload, int code, const char *words)
+{
+	log_error("reload: %s; nothing was changed", words);
+	record_event(reload->m, NULL, "reload", words,
+	    reload->request != NULL ? &reload->request->actor : &nobody);
+	if (reload->request != NULL)
+		request_fail(reload->request, code, "%s; nothing was changed",
+		    words);
+}
+
+/* Each line is an error of the config; the client gets them as an array. */
+static void
+fail_errors(struct reload *reload)
+{
+	struct buf data;
+	char *line, *rest = reload->errors.data;
+	size_t n = 0;
+
+	buf_init(&data);
+	jw_object(&data);
+	jw_key(&data, "errors");
+	jw_array(&data);
+	while (rest != NULL && *rest != '\0') {
+		line = strsep(&rest, "\n");
+		if (*line == '\0')
+			continue;
+		jw_string(&data, line);
+		log_error("reload: %s", line);
+		n++;
+	}
+	jw_array_end(&data);
+	jw_object_end(&data);
+	record_event(reload->m, NULL, "reload", "refused: the config has errors",
+	    reload->request != NULL ? &reload->request->actor : &nobody);
+	if (reload->request != NULL)
+		request_fail_data(reload->request, RPC_USAGE, buf_text(&data),
+		    "the config has %zu error%s; nothing was changed", n,
+		    n == 1 ? "" : "s");
+	buf_done(&data);
+}
+
+static void
+apply_diff(struct reload *reload, struct fleet_diff *diff)
+{
+	struct master *m = reload->m;
+	struct request *r = reload->request;
+	struct actor by = r != NULL ? r->actor : nobody;
+	char command[sizeof r->command] = "SIGHUP";
+	struct retired *retired = calloc(1, sizeof *retired);
+	struct job *job = NULL;
+
+	if (r != NULL)
+		memcpy(command, r->command, sizeof command);
+	by.command = command;
+	if (r != NULL)
+		job = job_new(r, most_outcomes(m, reload->fleet), finish_job);
+	if (retired == NULL || (r != NULL && job == NULL) ||
+	    make_teams(m, reload->fleet) < 0 ||
+	    send_book(m, reload->fleet) < 0) {
+		free(retired);
+		if (job != NULL)
+			job_cancel(job);
+		fail(reload, RPC_FAILED, "out of memory or descriptors");
+		return;
+	}
+	buf_init(&reload->answer);
+	put_head(&reload->answer, true, diff->fixed);
+	put_plan(m, &reload->answer, diff);
+	if (diff->fixed[0] != '\0')
+		log_warn("reload: only a restart of supervisord applies: %s",
+		    diff->fixed);
+	apply(reload, diff, retired, &by, job);
+	log_info("the config was reloaded");
+	record_event(m, NULL, "reload", "applied", &by);
+	if (job != NULL)
+		job_run(m, job, reload->wait);
+	else
+		buf_done(&reload->answer);
+}
+
+static void
+finish(struct reload *reload)
+{
+	struct fleet_diff diff;
+	struct buf b;
+
+	if (reload->error != 0) {
+		if (reload->errors.size > 0)
+			fail_errors(reload);
+		else
+			fail(reload, RPC_FAILED, strerror(-reload->error));
+		return;
+	}
+	if (reload->m->phase == PHASE_STOPPING) {
+		fail(reload, RPC_FAILED, "supervisord is shutting down");
+		return;
+	}
+	if (fleet_diff(reload->m->fleet, reload->fleet, &diff) < 0) {
+		fail(reload, RPC_FAILED, "out of memory");
+		return;
+	}
+	if (reload->dry_run) {
+		buf_init(&b);
+		put_head(&b, false, diff.fixed);
+		put_plan(reload->m, &b, &diff);
+		jw_object_end(&b);
+		request_reply(reload->request, &b);
+	} else {
+		apply_diff(reload, &diff);
+	}
+	fleet_diff_done(&diff);
+}
+
+static void
+loaded(struct ev_loop *loop, ev_async *w, int events)
+{
+	struct reload *reload = CONTAINER_OF(w, struct reload, done);
+
+	(void)loop;
+	(void)events;
+	pthread_join(reload->thread, NULL);
+	finish(reload);
+	fleet_free(reload->fleet);
+	reload->fleet = NULL;
+	access_free(reload->access);
+	reload->access = NULL;
+	buf_done(&reload->snapshot);
+	buf_done(&reload->errors);
+	reload->request = NULL;
+	reload->busy = false;
+	if (reload->again) {
+		reload->again = false;
+		reload_start(reload->m, NULL, false, false);
+	}
+}
+
+static void *
+load(void *arg)
+{
+	struct reload *reload = arg;
+	struct load l = { .path = reload->path, .pid1 = reload->pid1,
+		.environ = environ };
+
+	reload->error = load_fleet(&l, &reload->fleet, &reload->snapshot,
+	    &reload->errors);
+	if (reload->error == 0) {
+		reload->access = access_new(&reload->fleet->settings);
+		if (reload->access == NULL)
+			reload->error = -ENOMEM;
+	}
+	ev_async_send(reload->m->loop, &reload->done);
+	return NULL;
+}
+
+void
+reload_start(struct master *m, struct request *r, bool dry_run, bool wait)
+{
+	struct reload *reload = m->reload;
+	int e;
+
+	if (reload->busy || reload->answer.size > 0) {
+		if (r != NULL)
+			request_fail(r, RPC_FAILED,
+			    "another reload is under way: try again when it is "
+			    "done");
+		else
+			reload->again = reload->busy;
+		return;
+	}
+	reload->busy = true;
+	reload->request = r;
+	reload->dry_run = dry_run;
+	reload->wait = wait;
+	reload->pid1 = m->hello.pid1 != 0;
+	memcpy(reload->path, m->config_path, sizeof reload->path);
+	buf_init(&reload->snapshot);
+	buf_init(&reload->errors);
+	e = pthread_create(&reload->thread, NULL, load, reload);
+	if (e != 0) {
+		reload->busy = false;
+		fail(reload, RPC_FAILED, strerror(e));
+		reload->request = NULL;
+	}
+}
+
+int
+reload_init(struct master *m)
+{
+	m->reload = calloc(1, sizeof *m->reload);
+	if (m->reload == NULL)
+		return -ENOMEM;
+	m->reload->m = m;
+	ev_async_init(&m->reload->done, loaded);
+	ev_async_start(m->loop, &m->reload->done);
+	ev_unref(m->loop);
+	return 0;
+}

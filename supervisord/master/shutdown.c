@@ -1,0 +1,149 @@
+#include "supervisord/master/shutdown.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include "config/fleet.h"
+#include "supervisord/base/clock.h"
+#include "supervisord/base/log.h"
+#include "supervisord/master/drive.h"
+#include "supervisord/master/exits.h"
+#include "supervisord/master/master.h"
+#include "supervisord/master/record.h"
+
+/*
+ * All down: the store is closed, and the guardian ends us with everything. From
+ * the loop, not from within the news of the last exit, which is still to be
+ * recorded.
+ */
+static void
+finish(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct master *m = timer->data;
+	struct msg_quit quit = { .status = m->exit_status };
+
+	(void)loop;
+	(void)events;
+	ev_timer_stop(m->loop, &m->shutdown_timer);
+	log_info("all instances are down; supervisord ends with status %d",
+	    m->exit_status);
+	record_event(m, NULL, "shutdown", "done", &nobody);
+	record_close(m, true, "shutdown");
+	peer_send(&m->guardian, MSG_QUIT, &quit, NULL, 0, -1);
+	ev_break(m->loop, EVBREAK_ALL);
+}
+
+static void
+kill_all(struct master *m)
+{
+	struct team *team, *tmp;
+	struct instance *it;
+	unsigned i, n = 0;
+
+	CREW_FOREACH(&m->crew, team, tmp, i, it)
+	{
+		struct msg_tree tree = { it->row->slot, it->row->gen, SIGKILL,
+			it->row->life.leaving };
+
+		if (life_is_down(&it->row->life))
+			continue;
+		n++;
+		drive_signal(m, it, SIGKILL, false);
+		if (instance_rules(it)->scope == SCOPE_TREE)
+			peer_send(&m->guardian, MSG_TREE, &tree, NULL, 0, -1);
+	}
+	if (n > 0)
+		log_warn("%u instances were still up: killed", n);
+}
+
+static void
+too_long(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct master *m = timer->data;
+
+	(void)loop;
+	(void)events;
+	log_warn("shutdown_timeout has passed");
+	kill_all(m);
+}
+
+void
+shutdown_init(struct master *m)
+{
+	ev_init(&m->shutdown_timer, too_long);
+	m->shutdown_timer.data = m;
+	ev_timer_init(&m->finish_timer, finish, 0., 0.);
+	m->finish_timer.data = m;
+}
+
+static void
+look(struct master *m)
+{
+	if (m->phase == PHASE_STOPPING && m->crew.down == m->crew.count)
+		ev_timer_start(m->loop, &m->finish_timer);
+}
+
+void
+shutdown_begin(struct master *m, int status, bool at_once,
+    const struct actor *by)
+{
+	int64_t timeout = m->fleet->settings.shutdown_timeout;
+	struct team *team, *tmp, *last = NULL;
+
+	if (m->phase == PHASE_STOPPING) {
+		kill_all(m);
+		return;
+	}
+	m->phase = PHASE_STOPPING;
+	m->exit_status = status;
+	log_info("shutting down %u instances%s", m->crew.count,
+	    at_once ? " at once" : "");
+	record_event(m, NULL, "shutdown", at_once ? "at once" : "in order", by);
+	ev_now_update(m->loop);
+	ev_timer_set(&m->shutdown_timer, (double)timeout / (double)NS_PER_SEC,
+	    0.);
+	ev_timer_start(m->loop, &m->shutdown_timer);
+	HASH_ITER(hh, m->crew.teams, team, tmp)
+		last = team;
+	/* The last started goes first. */
+	for (team = last; team != NULL; team = team->hh.prev) {
+		for (unsigned i = team->room; i > 0; i--) {
+			if (team->instances[i - 1] != NULL)
+				drive_down(m, team->instances[i - 1], by);
+		}
+	}
+	if (at_once)
+		kill_all(m);
+	look(m);
+}
+
+/* All its instances have ended, and none will be started again by itself. */
+static bool
+has_ended(const struct team *team)
+{
+	for (unsigned i = 0; i < team->room; i++) {
+		const struct instance *it = team->instances[i];
+
+		if (it != NULL && it->row->life.state != ST_EXITED &&
+		    it->row->life.state != ST_FATAL)
+			return false;
+	}
+	return true;
+}
+
+void
+shutdown_one_is_down(struct master *m, const struct instance *it)
+{
+	const char *essential = m->fleet->settings.exit_with;
+
+	if (m->phase == PHASE_STOPPING) {
+		look(m);
+		return;
+	}
+	if (essential == NULL || strcmp(it->team->name, essential) != 0 ||
+	    !has_ended(it->team))
+		return;
+	log_info("%s has ended (exit_with): supervisord ends with it",
+	    essential);
+	shutdown_begin(m, exit_status_of(&it->row->exit), false, &nobody);
+}

@@ -1,0 +1,24 @@
+#ifndef MASTER_SHUTDOWN_H
+#define MASTER_SHUTDOWN_H
+
+/* The end of supervisord, in order or at once. */
+
+#include <stdbool.h>
+
+struct actor;
+struct instance;
+struct master;
+
+void shutdown_init(struct master *m);
+
+/*
+ * Stops every instance, then supervisord with that status. Called again, or
+ * with at_once, it KILLs what is left.
+ */
+void shutdown_begin(struct master *m, int status, bool at_once,
+    const struct actor *by);
+
+/* An instance is down: was it the last, or the one of exit_with? */
+void shutdown_one_is_down(struct master *m, const struct instance *it);
+
+#endif
