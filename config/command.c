@@ -7,6 +7,7 @@
 
 #include "config/expand.h"
 #include "config/load_int.h"
+#include "supervisord/base/buf.h"
 
 #define WORD_LONGEST                                                           \
 	(128 * 1024 - 64) /* the kernel's MAX_ARG_STRLEN, holes filled */

@@ -146,7 +146,9 @@ run(struct loading *l)
 		return -ENOMEM;
 	if (settings_read(l) < 0)
 		err = -EINVAL;
-	return l->nomem ? -ENOMEM : err < 0 ? -EINVAL : 0;
+	if (l->nomem || l->report.nomem)
+		return -ENOMEM;
+	return err < 0 || l->report.count > 0 ? -EINVAL : 0;
 }
 
 static void
@@ -179,7 +181,7 @@ load_fleet(const struct load *load, struct fleet **ret_fleet,
 	}
 	if (err == -EINVAL) {
 		report_write(&l.report, errors);
-		if (errors->failed || l.report.nomem)
+		if (errors->failed)
 			err = -ENOMEM;
 	}
 	if (err < 0)

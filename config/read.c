@@ -189,13 +189,13 @@ read_sections(struct loading *l, const struct part *part, unsigned depth)
 		nearest = schema_nearest(schema_top, key);
 		if (row == NULL && nearest != NULL)
 			err = fail(l, s,
-			    "unknown section (did you mean \"%s\"?)", nearest);
+			    "unknown setting (did you mean \"%s\"?)", nearest);
 		else if (row == NULL)
 			err = fail(l, s,
 			    schema_find(schema_worker, key) != NULL
 				? "is a worker's setting: it belongs into "
 				  "defaults or a worker"
-				: "unknown section");
+				: "unknown setting");
 		else if (row->flags & SETTING_ABSENT)
 			err = fail(l, s, "not supported yet");
 		else if (strcmp(key, "include") == 0)

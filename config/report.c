@@ -4,11 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "supervisord/base/buf.h"
+
 struct report_line {
 	const char *file;
 	unsigned line;
-	size_t at, size; /* in the report's text */
+	size_t order; /* of being found */
 	const char *text;
+	size_t size;
 };
 
 void
@@ -16,7 +19,7 @@ report_addv(struct report *r, const char *file, unsigned line, const char *fmt,
     va_list ap)
 {
 	struct report_line *l;
-	char *words = NULL;
+	char *words = NULL, *key = NULL;
 	int n;
 
 	if (r->count == r->room) {
@@ -31,8 +34,12 @@ report_addv(struct report *r, const char *file, unsigned line, const char *fmt,
 		r->room = room;
 	}
 	n = vasprintf(&words, fmt, ap);
-	if (n < 0) {
+	if (n >= 0)
+		key = arena_alloc(
+		    &r->arena, strlen(file) + sizeof line + 1 + (size_t)n + 1);
+	if (key == NULL) {
 		r->nomem = 1;
+		free(words);
 		return;
 	}
 	/* One error is one line, whatever the user's strings hold. */
@@ -40,14 +47,19 @@ report_addv(struct report *r, const char *file, unsigned line, const char *fmt,
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			*p = '?';
 	}
-	r->lines[r->count++] = (struct report_line){ .file = file,
-		.line = line,
-		.at = r->text.size,
-		.size = (size_t)n };
-	buf_add(&r->text, words, (size_t)n + 1);
-	if (r->text.failed)
-		r->nomem = 1;
+	l = &r->lines[r->count];
+	*l = (struct report_line){ file, line, r->count, key, (size_t)n };
+	memcpy(key, words, (size_t)n + 1);
+	memcpy(key + n + 1, &line, sizeof line);
+	strcpy(key + n + 1 + sizeof line, file);
 	free(words);
+	/* A fault in defaults is met again with every worker. */
+	n += (int)(1 + sizeof line + strlen(file));
+	if (map_get(&r->known, key, (size_t)n) != NULL)
+		return;
+	if (map_put(&r->known, key, (size_t)n, key) < 0)
+		r->nomem = 1;
+	r->count++;
 }
 
 void
@@ -72,27 +84,18 @@ by_place(const void *a, const void *b)
 	if (x->line != y->line)
 		return x->line < y->line ? -1 : 1;
 	/* As they were found. */
-	return x->at < y->at ? -1 : x->at > y->at;
+	return x->order < y->order ? -1 : x->order > y->order;
 }
 
 void
 report_write(struct report *r, struct buf *out)
 {
-	const struct report_line *last = NULL;
-
-	if (r->count == 0 || r->nomem)
+	if (r->count == 0)
 		return;
-	for (size_t i = 0; i < r->count; i++)
-		r->lines[i].text = r->text.data + r->lines[i].at;
 	qsort(r->lines, r->count, sizeof *r->lines, by_place);
 	for (size_t i = 0; i < r->count; i++) {
 		const struct report_line *l = &r->lines[i];
 
-		if (last != NULL && last->line == l->line &&
-		    strcmp(last->file, l->file) == 0 &&
-		    strcmp(last->text, l->text) == 0)
-			continue;
-		last = l;
 		if (l->line > 0)
 			buf_fmt(out, "%s:%u: ", l->file, l->line);
 		else
@@ -106,6 +109,7 @@ void
 report_done(struct report *r)
 {
 	free(r->lines);
-	buf_done(&r->text);
+	map_done(&r->known);
+	arena_done(&r->arena);
 	memset(r, 0, sizeof *r);
 }

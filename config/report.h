@@ -6,24 +6,30 @@
 #include <stdarg.h>
 #include <stddef.h>
 
-#include "supervisord/base/buf.h"
+#include "config/arena.h"
+
+struct buf;
 
 struct report_line;
 
 struct report {
 	struct report_line *lines;
 	size_t count, room;
-	struct buf text;
+	struct arena arena; /* the lines' text */
+	struct map known;
 	int nomem; /* an error could not even be noted */
 };
 
-/* line 0: the file as a whole. The file's name is borrowed. */
+/*
+ * line 0: the file as a whole. The file's name is borrowed. The same error at
+ * the same place is noted once.
+ */
 void report_add(struct report *r, const char *file, unsigned line,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void report_addv(struct report *r, const char *file, unsigned line,
     const char *fmt, va_list ap) __attribute__((format(printf, 4, 0)));
 
-/* "FILE:LINE: text\n" each; the same error at the same place is told once. */
+/* "FILE:LINE: text\n" each. */
 void report_write(struct report *r, struct buf *out);
 void report_done(struct report *r);
 

@@ -209,16 +209,13 @@ stop_read(struct reader *r, const struct slots *slots, struct rules *rules)
 	first->signo = SIGTERM;
 	first->wait = STEP_WAIT;
 	rules->stop_count = 1;
+	err = wait != NULL ? type_duration.read(r, wait, row, &first->wait) : 0;
 	if (signal != NULL) {
 		name = text_of(r, signal, false);
-		if (name == NULL)
-			return -EINVAL;
-		err = read_signal(r, signal, name);
-		if (err < 0)
-			return err;
-		first->signo = err;
+		first->signo = name != NULL ? read_signal(r, signal, name) : -1;
+		if (first->signo < 0)
+			err = -EINVAL;
 	}
-	err = wait != NULL ? type_duration.read(r, wait, row, &first->wait) : 0;
 	end_ladder(rules);
 	return err;
 }
