@@ -184,8 +184,6 @@ wait_answer(struct ctl *ctl, int64_t id, enum ctl_patience patience,
 
 	for (;;) {
 		r = ctl_conn_next(&ctl->conn, quiet, ret);
-		if (r == -EINTR && !ctl_interrupted())
-			continue;
 		if (r < 0)
 			return r;
 		if (ret->kind == CTL_MSG_NOTIFY)

@@ -6,7 +6,6 @@
  */
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -183,10 +182,6 @@ listen_on(struct ctl *ctl, struct watch *w)
 		if (!ctl_conn_has_line(&ctl->conn))
 			fflush(stdout);
 		r = ctl_conn_next(&ctl->conn, -1, &msg);
-		if (r == -EINTR && !ctl_interrupted()) {
-			r = 0;
-			continue;
-		}
 		if (r < 0)
 			return r;
 		w->last_at = clock_mono();
@@ -215,7 +210,7 @@ reconnect(struct ctl *ctl, struct watch *w)
 			break;
 		if (clock_mono() >= deadline || ctl_interrupted())
 			return ctl_nobody(ctl, r);
-		poll(NULL, 0, STEP_MS);
+		ctl_wait(-1, 0, STEP_MS);
 	}
 	/* What happened meanwhile, and a little more: known ones are skipped.
 	 */

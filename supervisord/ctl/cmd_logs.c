@@ -223,7 +223,6 @@ follow_all(struct logs *l)
 		.n = l->n,
 		.emit = emit,
 		.flush = flush,
-		.stopped = ctl_interrupted,
 		.arg = &l->printer,
 		.whole = l->printer.prefix,
 	};

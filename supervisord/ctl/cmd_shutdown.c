@@ -5,7 +5,6 @@
  */
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 
 #include "supervisord/base/json.h"
@@ -21,8 +20,6 @@ wait_for_end(struct ctl *ctl, struct ctl_span *refusal)
 
 	for (;;) {
 		r = ctl_conn_next(&ctl->conn, -1, &msg);
-		if (r == -EINTR && !ctl_interrupted())
-			continue;
 		if (r < 0)
 			return r;
 		if (msg.kind == CTL_MSG_NOTIFY) {
@@ -71,7 +68,7 @@ run_shutdown(struct ctl *ctl, const struct ctl_args *args)
 			break;
 		if (r < 0 && r != -EAGAIN)
 			return ctl_nobody(ctl, r);
-		poll(NULL, 0, 5);
+		ctl_wait(-1, 0, 5);
 	}
 	ctl_progress_end(ctl);
 	puts(ctl->json ? "{\"stopped\":true}" : "supervisord has ended");

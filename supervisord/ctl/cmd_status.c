@@ -287,10 +287,6 @@ status_once(struct ctl *ctl, const struct ctl_args *args, int *ret_exit)
 
 	while (r == 0 && !(have_info && have_status)) {
 		r = ctl_conn_next(&ctl->conn, CTL_QUIET_MS, &msg);
-		if (r == -EINTR && !ctl_interrupted()) {
-			r = 0;
-			continue;
-		}
 		if (r < 0)
 			break;
 		if (msg.kind == CTL_MSG_NOTIFY)

@@ -4,7 +4,6 @@
  */
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -64,7 +63,7 @@ wait_for_new(struct ctl *ctl, const struct who *old, struct who *ret)
 			return ctl_fail(ctl, CTL_NO_ANSWER,
 			    "the new supervisord has not answered within %d s; its log tells more",
 			    DEADLINE_S);
-		poll(NULL, 0, STEP_MS);
+		ctl_wait(-1, 0, STEP_MS);
 	}
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "supervisord/base/json.h"
+#include "supervisord/ctl/wait.h"
 
 #define MAX_REQUEST (1U << 20)
 #define READ_SIZE   (256U << 10)
@@ -122,17 +123,6 @@ ctl_conn_queue(struct ctl_conn *c, const char *method, const char *params)
 	return c->last_id;
 }
 
-static int
-wait_for(int fd, short events, int quiet_ms)
-{
-	struct pollfd p = { .fd = fd, .events = events };
-	int n = poll(&p, 1, quiet_ms);
-
-	if (n < 0)
-		return -errno;
-	return n == 0 ? -ETIMEDOUT : 0;
-}
-
 int
 ctl_conn_flush(struct ctl_conn *c, int quiet_ms)
 {
@@ -145,7 +135,7 @@ ctl_conn_flush(struct ctl_conn *c, int quiet_ms)
 		if (n >= 0)
 			buf_consume(&c->out, (size_t)n);
 		else if (errno == EAGAIN)
-			r = wait_for(c->fd, POLLOUT, quiet_ms);
+			r = ctl_wait(c->fd, POLLOUT, quiet_ms);
 		else if (errno != EINTR)
 			r = errno == ECONNRESET ? -EPIPE : -errno;
 		if (r < 0)
@@ -180,7 +170,7 @@ fill(struct ctl_conn *c, int quiet_ms)
 			return -EPIPE;
 		if (errno != EAGAIN)
 			return -errno;
-		r = wait_for(c->fd, POLLIN, quiet_ms);
+		r = ctl_wait(c->fd, POLLIN, quiet_ms);
 		if (r < 0)
 			return r;
 	}

@@ -60,7 +60,7 @@ int ctl_conn_flush(struct ctl_conn *c, int quiet_ms);
 /*
  * The next message. quiet_ms: how long the other side may say nothing at all
  * (-1: for ever). 0, -ETIMEDOUT, -EPIPE (the connection has ended), -EBADMSG
- * (what came is no message), -EINTR (a signal) or -errno.
+ * (what came is no message), -EINTR (ctl_interrupted()) or -errno.
  */
 int ctl_conn_next(struct ctl_conn *c, int quiet_ms, struct ctl_msg *ret);
 

@@ -15,6 +15,7 @@
 
 #include "supervisord/base/buf.h"
 #include "supervisord/ctl/conn.h"
+#include "supervisord/ctl/wait.h"
 
 /* Exit statuses; an error's "code" in an answer is one of them. */
 enum ctl_exit {
@@ -117,9 +118,6 @@ int ctl_run(struct ctl *ctl, int argc, char **argv);
 
 /* The interactive shell, or commands read line by line from a file. */
 int ctl_shell(struct ctl *ctl);
-
-/* Set by SIGINT in the shell: the command in hand should end. */
-bool ctl_interrupted(void);
 
 /*
  * Says on stderr what failed, and with --json on stdout as

@@ -1,6 +1,7 @@
 #include "supervisord/ctl/edit.h"
 
 #include <dlfcn.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ static struct {
 	int *attempted_over;
 	char **line_buffer;
 	int *append_character;
+	int (**getc)(FILE *);
 } edit;
 
 static struct ctl *shell; /* whose targets are completed */
@@ -48,6 +50,7 @@ load(void)
 		{ "rl_attempted_completion_over", &edit.attempted_over },
 		{ "rl_line_buffer", &edit.line_buffer },
 		{ "rl_completion_append_character", &edit.append_character },
+		{ "rl_getc_function", &edit.getc },
 	};
 
 	edit.lib = dlopen("libedit.so.2", RTLD_NOW | RTLD_LOCAL);
@@ -112,6 +115,21 @@ complete(const char *text, int start, int end)
 	return answer;
 }
 
+/*
+ * A byte of the terminal. An interrupt that comes before the read is not lost:
+ * it ends the line as well.
+ */
+static int
+read_byte(FILE *in)
+{
+	unsigned char byte;
+
+	if (ctl_wait(fileno(in), POLLIN, -1) < 0 ||
+	    read(fileno(in), &byte, 1) != 1)
+		return EOF;
+	return byte;
+}
+
 static void
 find_history(void)
 {
@@ -140,6 +158,7 @@ ctl_edit_start(struct ctl *ctl)
 	if (!load())
 		return;
 	*edit.attempted_completion = complete;
+	*edit.getc = read_byte;
 	edit.stifle_history(HISTORY_LINES);
 	find_history();
 	if (history_path != NULL)

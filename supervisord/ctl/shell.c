@@ -5,7 +5,6 @@
  */
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,21 +14,6 @@
 #include "supervisord/ctl/ctl.h"
 #include "supervisord/ctl/edit.h"
 #include "supervisord/ctl/term.h"
-
-static volatile sig_atomic_t interrupted;
-
-static void
-on_sigint(int signo)
-{
-	(void)signo;
-	interrupted = 1;
-}
-
-bool
-ctl_interrupted(void)
-{
-	return interrupted;
-}
 
 #define MAX_WORDS 4096
 
@@ -122,23 +106,22 @@ read_script(struct ctl *ctl)
 static int
 converse(struct ctl *ctl)
 {
-	struct sigaction sa = { .sa_handler = on_sigint };
 	bool quit = false;
 	char *line;
 
 	/* Ends the command in hand, not the shell. */
-	sigaction(SIGINT, &sa, NULL);
+	ctl_interrupt_catch();
 	ctl_edit_start(ctl);
 	while (!quit) {
-		interrupted = 0;
+		ctl_interrupt_reset();
 		line = ctl_edit_line("supervisor> ");
-		if (line == NULL && interrupted) {
+		if (line == NULL && ctl_interrupted()) {
 			putchar('\n');
 			continue;
 		}
 		if (line == NULL)
 			break;
-		interrupted = 0;
+		ctl_interrupt_reset();
 		run_line(ctl, line, &quit);
 		free(line);
 	}

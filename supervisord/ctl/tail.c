@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "supervisord/ctl/wait.h"
+
 #define BLOCK   (64 << 10)
 #define POLL_MS 500 /* between looks where inotify is not to be had */
 
@@ -278,23 +280,19 @@ ctl_tails_follow(struct ctl_tails *tails)
 	/* What came between the last lines and the watches. */
 	for (size_t i = 0; i < tails->n; i++)
 		look(tails, &tails->all[i], in);
-	while (!tails->stopped()) {
-		struct pollfd p = { .fd = in, .events = POLLIN };
+	while (r == 0) {
 		bool watched = in >= 0 && is_watched(tails);
-		int n;
 
 		tails->flush(tails->arg);
-		n = poll(&p, 1, watched ? -1 : POLL_MS);
-		if (n < 0 && errno != EINTR) {
-			r = -errno;
-			break;
-		}
-		if (n > 0)
+		r = ctl_wait(in, POLLIN, watched ? -1 : POLL_MS);
+		if (r == 0)
 			take_events(tails, in);
-		for (size_t i = 0; n == 0 && i < tails->n; i++)
+		for (size_t i = 0; r == -ETIMEDOUT && i < tails->n; i++)
 			look(tails, &tails->all[i], in);
+		if (r == -ETIMEDOUT)
+			r = 0;
 	}
 	if (in >= 0)
 		close(in);
-	return r;
+	return r == -EINTR ? 0 : r;
 }

@@ -36,14 +36,13 @@ struct ctl_tails {
 	void (*emit)(void *arg, const struct ctl_tail *tail, const char *text,
 	    size_t size);
 	void (*flush)(void *arg); /* before waiting */
-	bool (*stopped)(void);
 	void *arg;
 	bool whole;
 };
 
 /*
- * Follows the files, whose fd and offset say where to go on, until stopped()
- * says true after a signal. 0 or -errno.
+ * Follows the files, whose fd and offset say where to go on, until
+ * ctl_interrupted(). 0 or -errno.
  */
 int ctl_tails_follow(struct ctl_tails *tails);
 

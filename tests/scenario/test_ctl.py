@@ -678,8 +678,8 @@ class Logs(Case):
             f.flush()
             os.rename(path, path + ".1")
             f.write("2\n")
-        driver.write(path, "3\n")
-        self.assertEqual(out.until("3\n"), "1\n2\n3\n")
+        driver.write(path, "long enough 3\n")
+        self.assertEqual(out.until("3\n"), "1\n2\nlong enough 3\n")
         # Cut, as by copytruncate.
         driver.write(path, "")
         driver.write(path, "4\n")
