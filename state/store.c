@@ -299,8 +299,14 @@ store_open(const char *path, const struct keep *keep, int busy_ms,
 		    st->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
 		sqlite3_wal_hook(st->db, note_wal, st);
 	} else if (!st->readable_only &&
-		   ((rc != SQLITE_CANTOPEN && rc != SQLITE_READONLY) ||
-		       !reopen_immutable(st))) {
+		   (rc == SQLITE_CANTOPEN || rc == SQLITE_READONLY) &&
+		   reopen_immutable(st)) {
+		/* SQLite names the first file it could not make. */
+		if (access(path, W_OK) < 0) {
+			rc = SQLITE_READONLY;
+			store_trouble(st, rc, t);
+		}
+	} else if (!st->readable_only) {
 		store_close(st, false);
 		st = NULL;
 	}
