@@ -1,19 +1,23 @@
 /*
  * forks-away PIDFILE [stay] [deaf] [bare]: a daemon of the old school, forked
  * twice and in a session of its own, that has closed what it inherited. It
- * appends its pid to PIDFILE.
+ * appends its pid to PIDFILE before the first process goes on.
  *
  * stay  the first process stays in front (else it ends with 0)
  * deaf  the daemon ignores TERM
  * bare  the daemon runs with an empty environment, as `env -i` would leave it
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* Closed by the daemon when it has written its pid. */
+#define UP_FD 100
 
 static bool stay, deaf, bare;
 
@@ -45,6 +49,7 @@ be_daemon(char **argv)
 		_exit(1);
 	}
 	write_pid(argv[1]);
+	close(UP_FD);
 	for (;;)
 		pause();
 }
@@ -52,6 +57,8 @@ be_daemon(char **argv)
 int
 main(int argc, char **argv)
 {
+	struct pollfd up;
+	int ends[2];
 	pid_t pid;
 
 	if (argc < 2)
@@ -64,15 +71,23 @@ main(int argc, char **argv)
 	if (argc == 3 && strcmp(argv[2], "--daemon") == 0)
 		be_daemon(argv); /* after the exec of `bare` */
 
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return 1;
 	pid = fork();
 	if (pid == 0) {
+		close(ends[0]);
+		dup2(ends[1], UP_FD);
 		setsid();
 		pid = fork();
 		if (pid == 0)
 			be_daemon(argv);
 		_exit(pid < 0);
 	}
+	close(ends[1]);
 	waitpid(pid, NULL, 0);
+	up.fd = ends[0];
+	up.events = POLLIN;
+	poll(&up, 1, -1);
 	while (stay)
 		pause();
 	return 0;

@@ -237,6 +237,8 @@ class Connection:
             message = self.read_message(timeout)
             if message.get("id") == self.id and "method" not in message:
                 break
+            if "error" in message and message.get("id") is None:
+                break # it could not even read the id
             self.notifications.append(message)
         if "error" in message:
             raise RpcError(message["error"])

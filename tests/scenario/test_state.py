@@ -111,11 +111,13 @@ class Database(driver.Case):
         self.assertTrue(sup.db("select * from events where id < 5"), "history outlives a restart")
 
     def test_state_in_memory(self):
-        sup = self.supervisord(fleet(web='command = "@P/exits 4 60";'), state_dir="none")
+        sup = self.supervisord(fleet(web='command = "@P/exits 4 60";', loud='command = "@P/floods 3";'),
+                               state_dir="none")
+        sup.log_dir = sup.run_dir + "/log"
+        sup.wait_stdout("loud:0", "^line 2$")
         sup.wait(lambda rows: rows[0]["restarts"] > 1)
         driver.eventually(lambda: len(sup.rpc("history", targets=["web"])) > 1)
         self.assertFalse(os.path.exists(sup.db_path))
-        self.assertTrue(os.path.isdir(sup.run_dir + "/log"))
         sup.kill_master()
         sup.wait(lambda rows: rows[0]["restarts"] > 3)
 
