@@ -137,9 +137,11 @@ drive_carry_out(struct master *m, struct instance *it,
 	}
 	if (out->count == 0)
 		return;
-	instance_reason(it, reason, sizeof reason);
-	for (unsigned i = 0; i < out->count; i++)
+	for (unsigned i = 0; i < out->count; i++) {
+		change_reason(it, &out->changes[i], i + 1 == out->count, reason,
+		    sizeof reason);
 		record_change(m, it, &out->changes[i], reason, by);
+	}
 	record_instance(m, it);
 }
 

@@ -198,3 +198,53 @@ instance_reason(const struct instance *it, char *out, size_t size)
 	}
 	return out;
 }
+
+char *
+change_reason(const struct instance *it, const struct life_change *change,
+    bool last, char *out, size_t size)
+{
+	char words[EXIT_WORDS];
+
+	exit_words(it, &it->row->exit, words, sizeof words);
+	switch (change->event) {
+	case ON_UP:
+		snprintf(out, size, "%s",
+		    change->from == ST_BACKOFF       ? "tried again"
+		        : change->from == ST_WAITING ? "its turn has come"
+		                                     : "to be up");
+		break;
+	case ON_DOWN:
+		snprintf(out, size, "%s",
+		    it->doomed                  ? "removed from the config"
+		        : it->row->life.wanted ? "to be restarted"
+		                               : "to be down");
+		break;
+	case ON_STARTED:
+		snprintf(out, size, "started");
+		break;
+	case ON_EXIT_AGAIN:
+		snprintf(out, size, "%s; restarted at once", words);
+		break;
+	case ON_GONE:
+	case ON_GONE_LEAVING:
+		snprintf(out, size, "%s", words);
+		break;
+	case ON_EMPTY:
+		snprintf(out, size, "%s; no descendant is left", words);
+		break;
+	case ON_WAIT:
+	case ON_SPAWNED:
+	case ON_NOT_SPAWNED:
+	case ON_FAILED:
+	case ON_GAVE_UP:
+	case ON_EXIT_LATER:
+	case ON_EXIT_DONE:
+	case ON_TIMER:
+	case ON_COUNT:
+		if (last)
+			return instance_reason(it, out, size);
+		snprintf(out, size, "%s", words);
+		break;
+	}
+	return out;
+}
