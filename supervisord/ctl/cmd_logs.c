@@ -151,6 +151,20 @@ struct logs {
 	struct buf json;
 };
 
+/* With -f, a line still being written is told apart only when it is whole:
+ * it stays with the tail. Returns the size of what is to be shown. */
+static size_t
+hold_part(struct logs *l, struct ctl_tail *tail, const struct buf *text)
+{
+	const char *last = memrchr(text->data, '\n', text->size);
+	size_t whole = last != NULL ? (size_t)(last + 1 - text->data) : 0;
+
+	if (!l->follow || !l->printer.prefix)
+		return text->size;
+	buf_add(&tail->part, text->data + whole, text->size - whole);
+	return whole;
+}
+
 /* The last lines of one. */
 static int
 show_last(struct logs *l, struct ctl_tail *tail)
@@ -169,7 +183,7 @@ show_last(struct logs *l, struct ctl_tail *tail)
 	if (r == 0 && l->ctl->json)
 		put_json(&l->json, tail, l->err, &text);
 	else if (r == 0 && text.size > 0)
-		emit(&l->printer, tail, text.data, text.size);
+		emit(&l->printer, tail, text.data, hold_part(l, tail, &text));
 	/* A shell's prompt, or the next file, begins on a line of its own. */
 	if (r == 0 && !l->follow && !l->ctl->json && !l->printer.prefix &&
 	    text.size > 0 && text.data[text.size - 1] != '\n')

@@ -1,7 +1,7 @@
 /*
  * status: a line an instance. Of 10,000 instances it takes a few milliseconds:
  * the compact form of the answer (an array of arrays, columns:true) is walked
- * in place, twice, the first time for the longest name; with --json the answer
+ * in place; with --json the answer
  * goes through as it came and is only walked for the exit status.
  *
  * What the operator should know (info's notes) is asked in the same write.
@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "supervisord/base/json.h"
@@ -91,20 +92,6 @@ put_text(struct buf *out, struct ctl_span raw)
 }
 
 static void
-put_number(struct buf *out, double n)
-{
-	char digits[24];
-	size_t at = sizeof digits;
-	unsigned long long left = n > 0 && n < 1e15 ? (unsigned long long)n : 0;
-
-	do {
-		digits[--at] = (char)('0' + left % 10);
-		left /= 10;
-	} while (left > 0);
-	buf_add(out, digits + at, sizeof digits - at);
-}
-
-static void
 put_state(struct buf *out, struct ctl_span state, bool color)
 {
 	char name[16] = "";
@@ -132,43 +119,74 @@ ctl_status_put_row(
 	put_state(out, row->state, color);
 	if (ctl_span_is(row->state, "RUNNING")) {
 		buf_str(out, "pid ");
-		put_number(out, row->pid);
+		ctl_put_number(out, row->pid);
 		buf_str(out, ", uptime ");
 		ctl_put_uptime(out, row->uptime);
 		buf_str(out, ", restarts ");
-		put_number(out, row->restarts);
+		ctl_put_number(out, row->restarts);
 	} else if (row->reason.n > 0) {
 		put_text(out, row->reason);
 	} else if (row->pid > 0) {
 		buf_str(out, "pid ");
-		put_number(out, row->pid);
+		ctl_put_number(out, row->pid);
 	}
 	while (out->size > 0 && out->data[out->size - 1] == ' ')
 		out->size--;
 	buf_char(out, '\n');
 }
 
-int
-ctl_status_draw(struct buf *out, struct ctl_span body, bool color)
+/* All rows in one walk, for the longest name has to be known for the first. */
+static struct ctl_status_row *
+read_rows(struct ctl_span body, size_t *ret_n)
 {
-	size_t width = LEAST_NAME_WIDTH;
-	struct ctl_status_row row;
-	bool first = true, all = true;
+	struct ctl_status_row *rows = NULL, row;
+	size_t n = 0, room = 0;
 	struct ctl_scan s;
+	bool first = true;
 
 	ctl_scan_init(&s, body.s, body.n);
 	ctl_scan_open(&s, '[');
-	while (ctl_status_next(&s, &first, &row))
-		width = MAX_OF(width, row.name.n);
-	if (s.bad || !ctl_scan_at_end(&s))
-		return -1;
-	ctl_scan_init(&s, body.s, body.n);
-	ctl_scan_open(&s, '[');
-	first = true;
 	while (ctl_status_next(&s, &first, &row)) {
-		ctl_status_put_row(out, &row, width, color);
-		all = all && ctl_span_is(row.state, "RUNNING");
+		if (n == room) {
+			void *more;
+
+			room = room > 0 ? 2 * room : 64;
+			more = reallocarray(rows, room, sizeof *rows);
+			if (more == NULL)
+				s.bad = true;
+			else
+				rows = more;
+		}
+		if (!s.bad)
+			rows[n++] = row;
 	}
+	if (!s.bad && rows == NULL)
+		rows = calloc(1, sizeof *rows);
+	if (s.bad || !ctl_scan_at_end(&s)) {
+		free(rows);
+		return NULL;
+	}
+	*ret_n = n;
+	return rows;
+}
+
+int
+ctl_status_draw(struct buf *out, struct ctl_span body, bool color)
+{
+	size_t width = LEAST_NAME_WIDTH, n;
+	struct ctl_status_row *rows = read_rows(body, &n);
+	bool all = true;
+
+	if (rows == NULL)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		width = MAX_OF(width, rows[i].name.n);
+	buf_reserve(out, n * (width + 70));
+	for (size_t i = 0; i < n; i++) {
+		ctl_status_put_row(out, &rows[i], width, color);
+		all = all && ctl_span_is(rows[i].state, "RUNNING");
+	}
+	free(rows);
 	return all ? CTL_DONE : CTL_NOT_RUNNING;
 }
 

@@ -24,7 +24,7 @@ spoil(struct ctl_scan *s)
 }
 
 char
-ctl_scan_peek(struct ctl_scan *s)
+ctl_scan_peek_blank(struct ctl_scan *s)
 {
 	while (s->p < s->end && (*s->p == ' ' || *s->p == '\t' ||
 				    *s->p == '\n' || *s->p == '\r'))
@@ -70,6 +70,39 @@ ctl_scan_more(struct ctl_scan *s, char closing, bool *first)
 	return true;
 }
 
+#define EACH(byte) (0x0101010101010101ULL * (byte))
+
+/*
+ * Whether one of eight bytes is a quote, a backslash or a control byte (the
+ * zero-byte test of Hacker's Delight 6-1, on the differences). A byte above
+ * 0x7f may be taken for one: the caller looks closer.
+ */
+static bool
+may_end_string(uint64_t w)
+{
+	uint64_t quote = w ^ EACH('"'), back = w ^ EACH('\\');
+
+	return (((w - EACH(0x20)) | (quote - EACH(1)) | (back - EACH(1))) &
+		   EACH(0x80)) != 0;
+}
+
+/* The next byte of a string that is not plain, or end. */
+static const char *
+skip_plain(const char *p, const char *end)
+{
+	uint64_t w;
+
+	while (end - p >= (ptrdiff_t)sizeof w) {
+		memcpy(&w, p, sizeof w);
+		if (may_end_string(w))
+			break;
+		p += sizeof w;
+	}
+	while (p < end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20)
+		p++;
+	return p;
+}
+
 bool
 ctl_scan_string(struct ctl_scan *s, struct ctl_span *ret)
 {
@@ -77,13 +110,11 @@ ctl_scan_string(struct ctl_scan *s, struct ctl_span *ret)
 
 	if (ctl_scan_peek(s) != '"')
 		return spoil(s);
-	from = p = s->p + 1;
-	while (p < s->end && *p != '"') {
-		if ((unsigned char)*p < 0x20)
-			return spoil(s);
-		p += *p == '\\' ? 2 : 1;
-	}
-	if (p >= s->end)
+	from = s->p + 1;
+	p = skip_plain(from, s->end);
+	while (p < s->end && *p == '\\' && s->end - p >= 2)
+		p = skip_plain(p + 2, s->end);
+	if (p >= s->end || *p != '"')
 		return spoil(s);
 	ret->s = from;
 	ret->n = (size_t)(p - from);
@@ -103,10 +134,19 @@ ctl_scan_key(struct ctl_scan *s, struct ctl_span *ret)
 }
 
 static bool
-is_word_byte(char c)
+is_number_byte(char c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '-' ||
-	       c == '+' || c == '.' || c == 'E';
+	return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' ||
+	       c == 'e' || c == 'E';
+}
+
+static bool
+scan_literal(struct ctl_scan *s, const char *word, size_t size)
+{
+	if ((size_t)(s->end - s->p) < size || memcmp(s->p, word, size) != 0)
+		return spoil(s);
+	s->p += size;
+	return true;
 }
 
 /* true, false, null or a number. */
@@ -114,22 +154,56 @@ static bool
 scan_word(struct ctl_scan *s, struct ctl_span *ret)
 {
 	const char *from = s->p;
+	bool ok = true;
 
-	while (s->p < s->end && is_word_byte(*s->p))
-		s->p++;
 	ret->s = from;
-	ret->n = (size_t)(s->p - from);
-	if (ctl_span_is(*ret, "true") || ctl_span_is(*ret, "false") ||
-	    ctl_span_is(*ret, "null"))
-		return true;
-	for (size_t i = 0; i < ret->n; i++) {
-		if (from[i] >= 'a' && from[i] != 'e')
-			return spoil(s);
+	switch (from < s->end ? *from : '\0') {
+	case 't':
+		ok = scan_literal(s, "true", 4);
+		break;
+	case 'f':
+		ok = scan_literal(s, "false", 5);
+		break;
+	case 'n':
+		ok = scan_literal(s, "null", 4);
+		break;
+	case '-':
+	case '0' ... '9':
+		while (s->p < s->end && is_number_byte(*s->p))
+			s->p++;
+		break;
+	default:
+		ok = spoil(s);
 	}
-	if (ret->n == 0 ||
-	    !(from[0] == '-' || (from[0] >= '0' && from[0] <= '9')))
-		return spoil(s);
-	return true;
+	ret->n = (size_t)(s->p - from);
+	return ok;
+}
+
+/* "123", "62.125": nearly all there are. False: it takes strtod. */
+static bool
+plain_number(struct ctl_span word, double *ret)
+{
+	static const double scale[] = { 1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7,
+		1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15 };
+	int64_t n = 0;
+	size_t point = word.n;
+
+	if (word.n > 15)
+		return false;
+	for (size_t i = 0; i < word.n; i++) {
+		if (word.s[i] >= '0' && word.s[i] <= '9')
+			n = n * 10 + (word.s[i] - '0');
+		else if (word.s[i] == '.' && point == word.n && i > 0)
+			point = i;
+		else
+			return false;
+	}
+	if (point + 1 == word.n)
+		return false;
+	*ret = (double)n;
+	if (point < word.n)
+		*ret /= scale[word.n - point - 1];
+	return word.n > 0;
 }
 
 bool
@@ -141,6 +215,8 @@ ctl_scan_number(struct ctl_scan *s, double *ret)
 	ctl_scan_peek(s);
 	if (!scan_word(s, &word))
 		return false;
+	if (plain_number(word, ret))
+		return true;
 	if (word.n >= sizeof text)
 		return spoil(s);
 	memcpy(text, word.s, word.n);

@@ -29,8 +29,15 @@ struct ctl_scan {
 
 void ctl_scan_init(struct ctl_scan *s, const char *text, size_t size);
 
+/* Of ctl_scan_peek: the case of white space before it. */
+char ctl_scan_peek_blank(struct ctl_scan *s);
+
 /* The next byte that is no white space, not consumed; 0 at the end. */
-char ctl_scan_peek(struct ctl_scan *s);
+static inline char
+ctl_scan_peek(struct ctl_scan *s)
+{
+	return s->p<s->end && * s->p> ' ' ? *s->p : ctl_scan_peek_blank(s);
+}
 
 /* Consumes '[' or '{'. */
 bool ctl_scan_open(struct ctl_scan *s, char bracket);

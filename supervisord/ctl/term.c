@@ -139,16 +139,40 @@ ctl_state_color(const char *state)
 	return "";
 }
 
+/* printf is most of the work of ten thousand lines of status. */
+void
+ctl_put_number(struct buf *out, double n)
+{
+	char digits[24];
+	size_t at = sizeof digits;
+	unsigned long long left = n > 0 && n < 1e15 ? (unsigned long long)n : 0;
+
+	do {
+		digits[--at] = (char)('0' + left % 10);
+		left /= 10;
+	} while (left > 0);
+	buf_add(out, digits + at, sizeof digits - at);
+}
+
 void
 ctl_put_uptime(struct buf *out, double seconds)
 {
-	long long s = seconds > 0 && seconds < 1e15 ? (long long)seconds : 0;
-	long long days = s / 86400;
+	unsigned s = 0;
+	char text[6];
 
-	if (days > 0)
-		buf_fmt(out, "%lld day%s, ", days, days == 1 ? "" : "s");
-	s %= 86400;
-	buf_fmt(out, "%lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
+	if (seconds >= 86400) {
+		ctl_put_number(out, seconds / 86400);
+		buf_str(out, seconds < 2 * 86400 ? " day, " : " days, ");
+	}
+	if (seconds > 0 && seconds < 1e15)
+		s = (unsigned)((unsigned long long)seconds % 86400);
+	ctl_put_number(out, s / 3600);
+	text[0] = text[3] = ':';
+	text[1] = (char)('0' + s / 600 % 6);
+	text[2] = (char)('0' + s / 60 % 10);
+	text[4] = (char)('0' + s / 10 % 6);
+	text[5] = (char)('0' + s % 10);
+	buf_add(out, text, sizeof text);
 }
 
 void

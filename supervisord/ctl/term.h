@@ -32,6 +32,9 @@ bool ctl_has_color(const struct ctl *ctl);
 const char *ctl_state_color(const char *state);
 #define CTL_PLAIN "\x1b[0m"
 
+/* The whole part of n, 0 if it is negative or beyond 1e15. */
+void ctl_put_number(struct buf *out, double n);
+
 /* "0:01:02", "1 day, 0:01:02" as Python's supervisor writes uptimes. */
 void ctl_put_uptime(struct buf *out, double seconds);
 
