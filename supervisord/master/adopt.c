@@ -296,7 +296,8 @@ adopt_all(struct master *m, const struct handover *h, bool fresh, bool clean)
 	free(heard);
 	if (use_saved && m->hello.first)
 		takeover_begin(m);
-	make_missing(m, use_saved);
+	if (m->phase != PHASE_STOPPING)
+		make_missing(m, use_saved);
 	if (use_saved && m->hello.first)
 		takeover_end(m);
 	doom_leftovers(m);

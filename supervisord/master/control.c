@@ -560,22 +560,10 @@ control_open(struct master *m, int kept_fd)
 }
 
 void
-control_close(struct master *m)
+control_unlink(struct master *m)
 {
-	struct control *control = m->control;
 	struct sockaddr_un address;
-	struct list *l, *tmp;
 
-	if (control == NULL)
-		return;
 	if (socket_path(&m->fleet->settings, &address) == 0)
 		unlink(address.sun_path);
-	ev_io_stop(m->loop, &control->io);
-	close(control->fd);
-	LIST_FOREACH(l, tmp, &control->conns)
-		conn_close(LIST_ENTRY(l, struct conn, link));
-	sweep(m->loop, &control->sweep, 0);
-	close(control->spare);
-	free(control);
-	m->control = NULL;
 }

@@ -24,8 +24,9 @@ int control_open(struct master *m, int kept_fd);
 /* The settings' mode, group, admins and viewers have changed. */
 int control_apply_settings(struct master *m);
 
-/* Closes every connection; the last answers are sent as far as they go. */
-void control_close(struct master *m);
+/* Takes the socket's name away: nobody new finds us. Who is connected sees the
+ * end when this process ends. */
+void control_unlink(struct master *m);
 
 /* One line to the client: takes the text as it is, adds the newline. */
 void conn_send(struct conn *c, const struct buf *line);

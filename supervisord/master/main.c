@@ -195,23 +195,32 @@ load_kept(struct master *m, int fd, struct buf *snapshot)
 	struct fleet *fleet = NULL;
 	struct buf errors;
 	struct stat st;
-	void *text;
+	const char *text, *end;
+	void *map;
 
 	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size == 0)
 		return NULL;
-	load.from_size = (size_t)st.st_size;
-	text = mmap(NULL, load.from_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (text == MAP_FAILED)
+	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (map == MAP_FAILED)
 		return NULL;
-	load.from = text;
+	/* reload_keep_snapshot: the path, a NUL, the snapshot. */
+	text = map;
+	end = memchr(text, '\0', (size_t)st.st_size);
+	if (end == NULL || (size_t)(end - text) >= sizeof m->config_path) {
+		munmap(map, (size_t)st.st_size);
+		return NULL;
+	}
+	memcpy(m->config_path, text, (size_t)(end - text) + 1);
+	load.from = end + 1;
+	load.from_size = (size_t)st.st_size - (size_t)(end + 1 - text);
 	buf_init(&errors);
 	if (load_fleet(&load, &fleet, NULL, &errors) < 0)
 		log_error("the config that was running can't be read again: %s",
 		    errors.size > 0 ? errors.data : "out of memory");
 	else
-		buf_add(snapshot, text, load.from_size);
+		buf_add(snapshot, load.from, load.from_size);
 	buf_done(&errors);
-	munmap(text, load.from_size);
+	munmap(map, (size_t)st.st_size);
 	return fleet;
 }
 
@@ -285,21 +294,23 @@ start(struct master *m, const struct options *o)
 {
 	struct handover h;
 	struct buf snapshot;
-	bool fresh, clean = true;
-	int r = handover_read(m, &h);
+	bool fresh, stopping, clean = true;
+	int status, r = handover_read(m, &h);
 
 	if (r < 0) {
 		log_error("the guardian's handover failed: %s", strerror(-r));
 		return 1;
 	}
-	if (options_config_path(o, m->config_path, sizeof m->config_path) != 0 &&
-	    h.config < 0)
-		return 2;
 	buf_init(&snapshot);
 	m->fleet = load_kept(m, h.config, &snapshot);
-	if (m->fleet == NULL)
-		m->fleet = load_or_complain(m->config_path, m->hello.pid1 != 0,
-		    &snapshot);
+	if (m->fleet == NULL) {
+		r = options_config_path(o, m->config_path,
+		    sizeof m->config_path);
+		if (r != 0)
+			return r;
+		m->fleet = load_or_complain(m->config_path,
+		    m->hello.pid1 != 0, &snapshot);
+	}
 	if (m->fleet == NULL)
 		return 2;
 	if (!make_folders(&m->fleet->settings) || !lock_take(m, h.lock))
@@ -324,6 +335,8 @@ start(struct master *m, const struct options *o)
 		    strerror(r < 0 ? -r : ENOMEM));
 		return 1;
 	}
+	stopping = memory_is_stopping(m->memory, &status);
+	m->phase = stopping ? PHASE_STOPPING : PHASE_STARTING;
 	adopt_all(m, &h, fresh, clean);
 	handover_done(&h);
 	m->phase = PHASE_RUNNING;
@@ -334,6 +347,8 @@ start(struct master *m, const struct options *o)
 	else
 		log_warn("master %u took over %u instances", m->hello.masters,
 		    m->crew.count);
+	if (stopping)
+		shutdown_begin(m, status, false, &nobody);
 	return 0;
 }
 

@@ -17,7 +17,9 @@ struct shared {
 	uint32_t version;
 	uint32_t row_size;
 	uint32_t used; /* no row at or behind this one has ever been used */
-	uint64_t pad[6];
+	uint32_t stopping;
+	int32_t exit_status;
+	uint64_t pad[5];
 	struct memory_row rows[MEMORY_ROWS];
 };
 
@@ -115,6 +117,20 @@ memory_open(int fd, int *ret_fd, bool *ret_fresh)
 			push_free(m, i - 1);
 	}
 	return m;
+}
+
+void
+memory_set_stopping(struct memory *m, int status)
+{
+	m->shared->exit_status = status;
+	m->shared->stopping = 1;
+}
+
+bool
+memory_is_stopping(const struct memory *m, int *ret_status)
+{
+	*ret_status = m->shared->exit_status;
+	return m->shared->stopping != 0;
 }
 
 struct memory_row *

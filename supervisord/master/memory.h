@@ -61,6 +61,10 @@ struct memory;
  */
 struct memory *memory_open(int fd, int *ret_fd, bool *ret_fresh);
 
+/* A shutdown that has begun is finished by the next master, with its status. */
+void memory_set_stopping(struct memory *m, int status);
+bool memory_is_stopping(const struct memory *m, int *ret_status);
+
 /* A free row, cleared, with the name set; NULL: full. */
 struct memory_row *memory_new(struct memory *m, const char *name);
 void memory_free(struct memory *m, struct memory_row *row);

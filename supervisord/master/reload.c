@@ -86,16 +86,12 @@ reload_keep_snapshot(struct master *m, const struct buf *snapshot)
 {
 	struct msg_name name = { "config" };
 	int fd = memfd_create("supervisord-config", MFD_CLOEXEC);
-	size_t at = 0;
 
-	while (fd >= 0 && at < snapshot->size) {
-		ssize_t n = write(fd, snapshot->data + at, snapshot->size - at);
-
-		if (n <= 0)
-			break;
-		at += (size_t)n;
-	}
-	if (fd < 0 || at < snapshot->size)
+	/* A memfd takes all of a write, or has no memory. */
+	if (fd < 0 ||
+	    write(fd, m->config_path, strlen(m->config_path) + 1) < 0 ||
+	    write(fd, snapshot->data, snapshot->size) !=
+	        (ssize_t)snapshot->size)
 		log_warn("can't keep the config in memory (%s): after a crash of "
 		         "the master it is read from disk again",
 		    strerror(errno));

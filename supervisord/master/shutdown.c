@@ -6,6 +6,7 @@
 #include "config/fleet.h"
 #include "supervisord/base/clock.h"
 #include "supervisord/base/log.h"
+#include "supervisord/master/control.h"
 #include "supervisord/master/drive.h"
 #include "supervisord/master/exits.h"
 #include "supervisord/master/master.h"
@@ -29,6 +30,7 @@ finish(struct ev_loop *loop, ev_timer *timer, int events)
 	    m->exit_status);
 	record_event(m, NULL, "shutdown", "done", &nobody);
 	record_close(m, true, "shutdown");
+	control_unlink(m);
 	peer_send(&m->guardian, MSG_QUIT, &quit, NULL, 0, -1);
 	ev_break(m->loop, EVBREAK_ALL);
 }
@@ -96,6 +98,7 @@ shutdown_begin(struct master *m, int status, bool at_once,
 	}
 	m->phase = PHASE_STOPPING;
 	m->exit_status = status;
+	memory_set_stopping(m->memory, status);
 	log_info("shutting down %u instances%s", m->crew.count,
 	    at_once ? " at once" : "");
 	record_event(m, NULL, "shutdown", at_once ? "at once" : "in order", by);
