@@ -705,7 +705,7 @@ class Case(unittest.TestCase):
         for sup in self._supervisors:
             lines = sup.log().splitlines()
             logs += "\n--- %s, last lines of %d\n%s\n" % (
-                sup.log_path, len(lines), "\n".join(lines[-60:]))
+                sup.log_path, len(lines), "\n".join(lines[-25:]))
         for list_ in (result.failures, result.errors):
             if list_ and list_[-1][0] is self:
                 list_[-1] = (self, list_[-1][1] + logs)
@@ -748,6 +748,20 @@ def mount_tmpfs(case, path, size):
     if done.returncode != 0:
         case.skipTest("cannot mount a tmpfs here: " + done.stderr.strip())
     return path
+
+
+def fill(path):
+    """Writes to the file until the disk is full."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC)
+    try:
+        for size in (65536, 512):
+            try:
+                while True:
+                    os.write(fd, b"x" * size)
+            except OSError:
+                pass
+    finally:
+        os.close(fd)
 
 
 def limit(pid, which, soft, hard=None):

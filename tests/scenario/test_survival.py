@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import struct
+import time
 
 import driver
 from driver import fleet
@@ -56,6 +57,7 @@ class MasterInEachState(driver.Case):
         sup.wait_running("stopped", "off")
 
     def test_time_goes_on_where_it_was(self):
+        began = time.time()
         sup = self.supervisord("""workers: {
             starting: { command = "@P/pause"; start_seconds = "2s"; };
             stopping: { command = "@P/ignores-term"; start_seconds = "50ms"; stop_timeout = "2s"; };
@@ -65,20 +67,18 @@ class MasterInEachState(driver.Case):
         sup.wait_running("stopping")
         sup.wait_stdout("stopping:0", "^ready")
         sup.wait_state("backoff", "BACKOFF")
+        stopped = time.time()
         sup.ctl_ok("stop", "--no-wait", "stopping")
         sup.wait_state("stopping", "STOPPING")
         sup.kill_master()
         sup.wait_running("starting")
         sup.wait_state("stopping", "STOPPED")
         sup.wait_state("backoff", "FATAL")
-        for name, first, last in (("starting", "STARTING", "RUNNING"),
-                                  ("stopping", "STOPPING", "STOPPED"), ("backoff", "BACKOFF", "STARTING")):
-            at = {}
-            for e in sup.rpc("events", targets=[name]):
-                at.setdefault(e["to"], []).append(driver.when(e["at"]))
-            took = at[last][-1] - at[first][-1 if name != "starting" else 0]
-            self.assertGreater(took, 1.8, name)
-            self.assertLess(took, 6.0, name)
+        for name, last in (("starting", "RUNNING"), ("stopping", "STOPPED"), ("backoff", "STARTING")):
+            at = [driver.when(e["at"]) for e in sup.rpc("events", targets=[name]) if e["to"] == last]
+            since = stopped if name == "stopping" else began
+            self.assertGreater(at[-1] - since, 1.8, name)
+            self.assertLess(at[-1] - since, 8.0, name)
 
     def test_those_that_wait_for_their_turn(self):
         sup = self.supervisord(fleet(web='command = "@P/pause"; processes = 4; start_seconds = "400ms";'),
@@ -208,7 +208,12 @@ class Storm(driver.Case):
         stored = collections.Counter((r["name"], r["pid"], r["code"] if not r["signal"] else None,
                                       r["signal"] or 0) for r in exits)
         self.assertEqual(dict(ends - stored), {}, "exits that are not in the database")
-        self.assertEqual(dict(stored - ends), {}, "exits in the database that were not")
+        # A stop can come before the first line of a worker's main().
+        early = {k for k in stored - ends if k[3] == signal.SIGTERM}
+        for name, pid, _, _ in early:
+            self.assertNotIn(" %d\n" % pid, book(sup, int(name[4:])))
+        self.assertEqual({k: n for k, n in (stored - ends).items() if k not in early}, {},
+                         "exits in the database that were not")
         return sum(ends.values())
 
     def check_logs(self, sup):
@@ -340,16 +345,23 @@ class Guardian(driver.Case):
         sup = self.started()
         before = sup.pids()
         sup.kill_guardian()
-        # As if the machine had been booted anew: same pids, another boot.
-        db = driver.sqlite3.connect(sup.db_path)
-        db.execute("update instances set start_ticks = start_ticks + 100 where name = 'web:0'")
-        db.commit()
-        db.close()
-        sup.start()
-        sup.wait_running("web")
-        self.assertNotEqual(sup.pid("web:0"), before["web:0"])
-        self.assert_alive(before["web:0"])
-        self.assertEqual(sup.pid("web:1"), before["web:1"])
+        os.kill(before["web:0"], signal.SIGKILL)
+        driver.gone(before["web:0"])
+        stranger = driver.subprocess.Popen([driver.PROGRAMS + "/pause"])
+        try:
+            db = driver.sqlite3.connect(sup.db_path)
+            db.execute("update instances set pid = ? where name = 'web:0'", [stranger.pid])
+            db.commit()
+            db.close()
+            sup.start()
+            sup.wait_running("web")
+            self.assertNotIn(sup.pid("web:0"), (stranger.pid, before["web:0"]))
+            self.assertEqual(sup.pid("web:1"), before["web:1"])
+            sup.ctl_ok("stop", "web")
+            self.assertIsNone(stranger.poll())
+        finally:
+            stranger.kill()
+            stranger.wait()
 
     def test_without_a_log_pipe_nobody_dies_of_it(self):
         """Guardian and logger both killed: the pipes have lost their reader."""
