@@ -69,6 +69,7 @@ struct scope {
 struct lex {
 	const char *p, *end;
 	unsigned line;
+	unsigned breaks; /* line breaks not yet written */
 	const char *path;
 	struct report *report;
 	struct buf *out;
@@ -138,11 +139,20 @@ unexpected(struct lex *x, const char *wanted)
 	return bad(x, x->line, "expected %s, not \"%c\"", wanted, *x->p);
 }
 
+/* Line breaks are written in front of the next name or value: libconfig takes
+ * an element's line from the separator or bracket behind it. */
 static void
 newline(struct lex *x)
 {
 	x->line++;
-	buf_char(x->out, '\n');
+	x->breaks++;
+}
+
+static void
+write_breaks(struct lex *x)
+{
+	for (; x->breaks > 0; x->breaks--)
+		buf_char(x->out, '\n');
 }
 
 static bool
@@ -206,7 +216,7 @@ read_string(struct lex *x)
 				x->p++;
 		}
 		if (*x->p == '\n') {
-			x->line++;
+			newline(x);
 			buf_str(x->out, "\\n");
 		} else {
 			buf_char(x->out, *x->p);
@@ -217,8 +227,6 @@ read_string(struct lex *x)
 		    x, from, "this string is never closed: a quote is missing");
 	x->p++;
 	buf_char(x->out, '"');
-	for (unsigned i = from; i < x->line; i++)
-		buf_char(x->out, '\n');
 	if (x->line > from) {
 		x->string_from = from;
 		x->string_to = x->line;
@@ -427,6 +435,7 @@ read_name(struct lex *x, const struct scope *s, bool worker,
 	size_t size;
 	int err;
 
+	write_breaks(x);
 	while (x->p < x->end && name_byte(*x->p))
 		x->p++;
 	size = (size_t)(x->p - name);
@@ -613,6 +622,7 @@ read_value(struct lex *x, struct scope *up, const char *name, size_t size,
 	};
 	char c = x->p < x->end ? *x->p : '\0';
 
+	write_breaks(x);
 	if (c == '{' || c == '[' || c == '(') {
 		if (up->close == ']')
 			return bad(x, x->line,

@@ -39,8 +39,11 @@ place_make(struct place *p)
 {
 	const char *base = getenv("TMPDIR");
 
-	snprintf(p->dir, sizeof p->dir, "%s/state-test.XXXXXX",
-	    base != NULL ? base : "/tmp");
+	/* What is tested is a process's death and a disk's refusal, not its
+	 * speed. */
+	if (base == NULL)
+		base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	snprintf(p->dir, sizeof p->dir, "%s/state-test.XXXXXX", base);
 	assert_non_null(mkdtemp(p->dir));
 	snprintf(p->file, sizeof p->file, "%s/state.db", p->dir);
 }
