@@ -156,7 +156,7 @@ exit_json(struct buf *b, sqlite3_stmt *row)
 		jw_null(b);
 	else
 		jw_string(b, units_signal_name(sqlite3_column_int(row, 6),
-				   signal, sizeof signal));
+				 signal, sizeof signal));
 	jw_kv_bool(b, "core", sqlite3_column_int(row, 7) != 0);
 	jw_object_end(b);
 	jw_kv_string(b, "cause", text_of(row, 8));

@@ -64,12 +64,12 @@ store_trouble(const struct store *st, int code, struct trouble *ret)
 	case SQLITE_NOMEM:
 		say(ret, code, "out of memory");
 		break;
-	case SQLITE_IOERR:
+	case SQLITE_IOERR: /* SQLite does not keep its errno */
+		say(ret, code, "input/output error");
+		break;
 	case SQLITE_CANTOPEN:
 		say(ret, code,
-		    error != 0             ? strerror(error)
-		    : code == SQLITE_IOERR ? "input/output error"
-					   : "it can't be opened");
+		    error != 0 ? strerror(error) : "it can't be opened");
 		break;
 	default:
 		say(ret, code, more[0] != '\0' ? more : sqlite3_errstr(code));
