@@ -51,6 +51,7 @@ buf_reserve(struct buf *b, size_t more)
 	}
 	b->data = data;
 	b->room = room;
+	b->data[b->size] = '\0';
 	return true;
 }
 
@@ -86,7 +87,9 @@ buf_fmt(struct buf *b, const char *fmt, ...)
 	va_copy(again, ap);
 	n = vsnprintf(NULL, 0, fmt, ap);
 	va_end(ap);
-	if (n >= 0 && buf_reserve(b, (size_t)n + 1)) {
+	if (n < 0) {
+		b->failed = true;
+	} else if (buf_reserve(b, (size_t)n + 1)) {
 		vsnprintf(b->data + b->size, (size_t)n + 1, fmt, again);
 		b->size += (size_t)n;
 	}

@@ -24,10 +24,9 @@ clock_wall_ms(void)
 char *
 clock_format(int64_t wall_ms, char *out, size_t size)
 {
-	/* Floor, so that the milliseconds of a time before 1970 stay positive.
-	 */
+	/* Floor: the milliseconds of a time before 1970 are positive too. */
 	int64_t ms = ((wall_ms % 1000) + 1000) % 1000;
-	time_t sec = (time_t)((wall_ms - ms) / 1000);
+	time_t sec = (time_t)(wall_ms / 1000 - (wall_ms % 1000 < 0));
 	struct tm tm;
 
 	if (gmtime_r(&sec, &tm) == NULL) {

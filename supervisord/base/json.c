@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "supervisord/base/clock.h"
+#include "supervisord/base/utf8.h"
 
 /* A comma is due unless a value has just been opened or named. */
 static void
@@ -55,39 +56,6 @@ jw_key(struct buf *b, const char *key)
 	buf_char(b, ':');
 }
 
-/*
- * Length of the well-formed UTF-8 sequence at s (RFC 3629 section 4: no
- * surrogates, no overlong forms), or 0.
- */
-static size_t
-utf8_length(const unsigned char *s, size_t left)
-{
-	size_t n;
-	unsigned min, code;
-
-	if (s[0] < 0x80)
-		return 1;
-	if (s[0] >= 0xc2 && s[0] <= 0xdf) {
-		n = 2, min = 0x80, code = s[0] & 0x1fU;
-	} else if ((s[0] & 0xf0) == 0xe0) {
-		n = 3, min = 0x800, code = s[0] & 0x0fU;
-	} else if (s[0] >= 0xf0 && s[0] <= 0xf4) {
-		n = 4, min = 0x10000, code = s[0] & 0x07U;
-	} else {
-		return 0;
-	}
-	if (left < n)
-		return 0;
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		code = code << 6 | (s[i] & 0x3fU);
-	}
-	if (code < min || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
-		return 0;
-	return n;
-}
-
 static void
 put_escaped(struct buf *b, unsigned char c)
 {
@@ -123,13 +91,13 @@ jw_bytes(struct buf *b, const void *data, size_t size)
 		size_t n = utf8_length(s, (size_t)(end - s));
 
 		if (n > 1 || (n == 1 && *s >= 0x20 && *s != '"' && *s != '\\' &&
-		                 *s != 0x7f)) {
+				 *s != 0x7f)) {
 			s += n;
 			continue;
 		}
 		buf_add(b, plain, (size_t)(s - plain));
 		if (n == 0)
-			buf_str(b, "\xef\xbf\xbd");
+			buf_str(b, UTF8_REPLACEMENT);
 		else
 			put_escaped(b, *s);
 		plain = ++s;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "supervisord/base/clock.h"
+#include "supervisord/base/utf8.h"
 #include "supervisord/base/util.h"
 
 #define LINE_SIZE 2048
@@ -53,50 +54,59 @@ log_level_of(const char *name)
 	return -1;
 }
 
-/* JSON string escapes, in place of a whole writer: the guardian links this. */
-static size_t
-escape(char *out, size_t size, const char *in)
+/*
+ * Copies as much of the message as fits, never half a character. A message may
+ * quote what a worker or a client sent: control characters can't end the line
+ * or reach a terminal, and a JSON string stays valid UTF-8.
+ */
+static void
+copy_message(char *out, size_t size, const char *in)
 {
-	size_t n = 0;
+	const unsigned char *c = (const unsigned char *)in;
+	size_t left = strlen(in), used = 0;
 
-	for (; *in != '\0' && n + 7 < size; in++) {
-		unsigned char c = (unsigned char)*in;
+	while (left > 0 && used + 7 < size) {
+		size_t n = utf8_length(c, left);
 
-		if (c == '"' || c == '\\')
-			out[n++] = '\\';
-		if (c < 0x20 || c == 0x7f)
-			n += (size_t)snprintf(out + n, size - n, "\\u%04x", c);
-		else
-			out[n++] = (char)c;
+		if (n == 0) {
+			used += (size_t)snprintf(
+			    out + used, size - used, "%s", UTF8_REPLACEMENT);
+			n = 1;
+		} else if (*c < 0x20 || *c == 0x7f) {
+			used += (size_t)snprintf(
+			    out + used, size - used, "\\u%04x", *c);
+		} else {
+			if (logger.json && (*c == '"' || *c == '\\'))
+				out[used++] = '\\';
+			memcpy(out + used, c, n);
+			used += n;
+		}
+		c += n;
+		left -= n;
 	}
-	out[n] = '\0';
-	return n;
+	out[used] = '\0';
 }
 
 static size_t
 format_line(char *line, size_t size, enum log_level level, const char *text)
 {
-	char when[CLOCK_TEXT], escaped[LINE_SIZE];
-	int n;
+	const char *end = logger.json ? "\"}\n" : "\n";
+	char when[CLOCK_TEXT];
+	size_t n;
 
 	clock_format(clock_wall_ms(), when, sizeof when);
-	if (logger.json) {
-		escape(escaped, sizeof escaped, text);
-		n = snprintf(line, size,
+	if (logger.json)
+		snprintf(line, size - 4,
 		    "{\"time\":\"%s\",\"level\":\"%s\",\"process\":\"%s\","
-		    "\"message\":\"%s\"}\n",
-		    when, level_names[level], logger.ident, escaped);
-	} else {
-		n = snprintf(line, size, "%s %s %s: %s\n", when, logger.ident,
-		    level_names[level], text);
-	}
-	if (n < 0)
-		return 0;
-	if ((size_t)n >= size) {
-		line[size - 2] = '\n';
-		return size - 1;
-	}
-	return (size_t)n;
+		    "\"message\":\"",
+		    when, level_names[level], logger.ident);
+	else
+		snprintf(line, size - 4, "%s %s %s: ", when, logger.ident,
+		    level_names[level]);
+	n = strlen(line);
+	copy_message(line + n, size - n - strlen(end), text);
+	strcat(line + n, end);
+	return strlen(line);
 }
 
 static bool

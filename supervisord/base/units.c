@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,41 +32,71 @@ static const struct unit {
 	{ "T", 1LL << 40 },
 };
 
+/*
+ * The digits at *at as billionths of one; *at is moved behind them. Whole
+ * numbers throughout: neither a locale nor a double's 53 bits come into play.
+ */
+static int
+decimal(const char **at, __int128 *ret)
+{
+	const __int128 too_large = (__int128)1 << 80;
+	const char *c = *at;
+	__int128 value = 0;
+	int scale = 0;
+	bool point = false, any = false;
+
+	for (; isdigit((unsigned char)*c) || (*c == '.' && !point); c++) {
+		if (*c == '.') {
+			point = true;
+			continue;
+		}
+		any = true;
+		if (value < too_large && scale < 9) {
+			value = value * 10 + (*c - '0');
+			scale += point ? 1 : 0;
+		}
+	}
+	for (; scale < 9; scale++)
+		value *= 10;
+	*at = c;
+	*ret = value;
+	return any ? 0 : -EINVAL;
+}
+
 /* A decimal number without sign, exponent or hexadecimal form, and a unit. */
 static int
 number_and_unit(const char *text, const struct unit *units, size_t n,
     int64_t plain, int64_t limit, int64_t *ret)
 {
-	size_t digits = strspn(text, "0123456789.");
+	bool negative = text[0] == '-';
+	const char *at = text + (negative ? 1 : 0);
 	int64_t factor = plain;
-	double value;
-	char *end;
+	__int128 value;
 
-	if (digits == 0 || digits > 24)
+	if (decimal(&at, &value) < 0)
 		return -EINVAL;
-	value = strtod(text, &end);
-	if (end != text + digits)
-		return -EINVAL;
-	if (*end != '\0') {
+	if (*at != '\0') {
 		factor = 0;
 		for (size_t i = 0; i < n; i++) {
-			if (strcmp(end, units[i].suffix) == 0)
+			if (strcmp(at, units[i].suffix) == 0)
 				factor = units[i].factor;
 		}
 		if (factor == 0)
 			return -EINVAL;
 	}
-	if (value * (double)factor > (double)limit)
+	/* Compared before the product: that could overflow. */
+	if (negative || value / NS_PER_SEC > limit / factor + 1)
 		return -ERANGE;
-	*ret = (int64_t)(value * (double)factor + 0.5);
+	value = (value * factor + NS_PER_SEC / 2) / NS_PER_SEC;
+	if (value > limit)
+		return -ERANGE;
+	*ret = (int64_t)value;
 	return 0;
 }
 
 int
 units_duration(const char *text, int64_t *ret_ns)
 {
-	if (text[0] == '-')
-		return -ERANGE;
 	return number_and_unit(text, durations, N_ELEMENTS(durations),
 	    NS_PER_SEC, NS_LIMIT, ret_ns);
 }
@@ -73,33 +104,73 @@ units_duration(const char *text, int64_t *ret_ns)
 int
 units_size(const char *text, int64_t *ret_bytes)
 {
-	if (text[0] == '-')
-		return -ERANGE;
-	return number_and_unit(text, sizes, N_ELEMENTS(sizes), 1, 1LL << 50,
-	    ret_bytes);
+	return number_and_unit(
+	    text, sizes, N_ELEMENTS(sizes), 1, 1LL << 50, ret_bytes);
 }
 
 char *
 units_format_duration(int64_t ns, char *out, size_t size)
 {
 	const char *sign = ns < 0 ? "-" : "";
-	int64_t left = ns < 0 ? -ns : ns;
+	uint64_t left = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns;
+	uint64_t fraction = left % NS_PER_SEC;
+	int digits = 9;
 
-	if (left == 0) {
-		snprintf(out, size, "0s");
+	if (left > NS_PER_SEC && fraction != 0) {
+		for (; fraction % 10 == 0; digits--)
+			fraction /= 10;
+		snprintf(out, size, "%s%llu.%0*llus", sign,
+		    (unsigned long long)(left / NS_PER_SEC), digits,
+		    (unsigned long long)fraction);
 		return out;
 	}
-	for (size_t i = 0; i < N_ELEMENTS(durations); i++) {
-		if (left % durations[i].factor == 0) {
-			snprintf(out, size, "%s%lld%s", sign,
-			    (long long)(left / durations[i].factor),
+	for (size_t i = 0; left > 0 && i < N_ELEMENTS(durations); i++) {
+		uint64_t factor = (uint64_t)durations[i].factor;
+
+		if (left % factor == 0) {
+			snprintf(out, size, "%s%llu%s", sign,
+			    (unsigned long long)(left / factor),
 			    durations[i].suffix);
 			return out;
 		}
 	}
-	snprintf(out, size, "%s%lld.%09llds", sign,
-	    (long long)(left / NS_PER_SEC), (long long)(left % NS_PER_SEC));
+	if (left == 0)
+		snprintf(out, size, "0s");
+	else
+		snprintf(
+		    out, size, "%s0.%09llus", sign, (unsigned long long)left);
 	return out;
+}
+
+/* Names of signals beside the one sigabbrev_np(3) knows. */
+static const struct alias {
+	const char *name;
+	int signo;
+} aliases[] = {
+	{ "IO", SIGIO },
+	{ "CLD", SIGCHLD },
+	{ "IOT", SIGABRT },
+};
+
+/* "RTMIN", "RTMIN+3", "RTMAX-1" */
+static int
+real_time_signal(const char *name)
+{
+	bool from_min = strncasecmp(name, "RTMIN", 5) == 0;
+	int base = from_min ? SIGRTMIN : SIGRTMAX, n = 0;
+
+	if (!from_min && strncasecmp(name, "RTMAX", 5) != 0)
+		return -EINVAL;
+	name += 5;
+	if (*name != '\0') {
+		if (*name != (from_min ? '+' : '-') ||
+		    !isdigit((unsigned char)name[1]) || strlen(name) > 3 ||
+		    strspn(name + 1, "0123456789") != strlen(name + 1))
+			return -EINVAL;
+		n = atoi(name + 1);
+	}
+	n = from_min ? base + n : base - n;
+	return n >= SIGRTMIN && n <= SIGRTMAX ? n : -EINVAL;
 }
 
 int
@@ -111,7 +182,7 @@ units_signal(const char *name)
 	if (isdigit((unsigned char)name[0])) {
 		n = strtol(name, &end, 10);
 		return *end == '\0' && n >= 1 && n <= SIGRTMAX ? (int)n
-		                                               : -EINVAL;
+							       : -EINVAL;
 	}
 	if (strncasecmp(name, "SIG", 3) == 0)
 		name += 3;
@@ -121,29 +192,25 @@ units_signal(const char *name)
 		if (abbrev != NULL && strcasecmp(abbrev, name) == 0)
 			return sig;
 	}
-	if (strncasecmp(name, "RTMIN", 5) == 0 || strncasecmp(name, "RTMAX", 5) == 0) {
-		int base = toupper((unsigned char)name[3]) == 'I' ? SIGRTMIN
-		                                                  : SIGRTMAX;
-
-		n = 0;
-		if (name[5] != '\0') {
-			n = strtol(name + 5, &end, 10);
-			if (end == name + 6 || *end != '\0')
-				return -EINVAL;
-		}
-		if (base + n >= SIGRTMIN && base + n <= SIGRTMAX)
-			return base + (int)n;
+	for (size_t i = 0; i < N_ELEMENTS(aliases); i++) {
+		if (strcasecmp(aliases[i].name, name) == 0)
+			return aliases[i].signo;
 	}
-	return -EINVAL;
+	return real_time_signal(name);
 }
 
 char *
 units_signal_name(int signo, char *out, size_t size)
 {
-	const char *abbrev = signo < SIGRTMIN ? sigabbrev_np(signo) : NULL;
+	const char *abbrev =
+	    signo > 0 && signo < SIGRTMIN ? sigabbrev_np(signo) : NULL;
 
 	if (abbrev != NULL)
 		snprintf(out, size, "SIG%s", abbrev);
+	else if (signo == SIGRTMIN)
+		snprintf(out, size, "SIGRTMIN");
+	else if (signo > SIGRTMIN && signo <= SIGRTMAX)
+		snprintf(out, size, "SIGRTMIN+%d", signo - SIGRTMIN);
 	else
 		snprintf(out, size, "signal %d", signo);
 	return out;

@@ -22,7 +22,7 @@ char *units_format_duration(int64_t ns, char *out, size_t size);
 /* "TERM", "SIGTERM", "term", "15", "RTMIN+1": the number, or -EINVAL. */
 int units_signal(const char *name);
 
-/* "SIGTERM"; a number without a name is "signal 99". */
+/* "SIGTERM", "SIGRTMIN+1"; a number without a name is "signal 99". */
 char *units_signal_name(int signo, char *out, size_t size);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -10,6 +11,7 @@
 #include "supervisord/base/util.h"
 
 #define SOCKET_BUFFER (4 << 20)
+#define ZERO_SIZE     512 /* no body is larger */
 
 struct header {
 	uint16_t type;
@@ -23,6 +25,7 @@ static const struct row {
 	size_t tail;
 	unsigned fds;
 } rows[] = {
+
 #define MSG(number, NAME, bodytype, tailmax, nfds, direction)                  \
 	[number] = { #NAME, sizeof(struct msg_##bodytype), tailmax, nfds },
 #include "supervisord/proto/messages.def"
@@ -32,9 +35,12 @@ static const struct row {
 /* Sizes are multiples of 8, so no body ends in padding the compiler made. */
 #define MSG(number, NAME, body, tail, fds, direction)                          \
 	_Static_assert(sizeof(struct msg_##body) % 8 == 0, #NAME);             \
-	_Static_assert(sizeof(struct header) + sizeof(struct msg_##body) +     \
-	            (tail) <= PROTO_MESSAGE_MAX,                               \
-	    #NAME);
+	_Static_assert(                                                        \
+	    sizeof(struct header) + sizeof(struct msg_##body) + (tail) <=      \
+		PROTO_MESSAGE_MAX,                                             \
+	    #NAME);                                                            \
+	_Static_assert(sizeof(struct msg_##body) <= ZERO_SIZE, #NAME);         \
+	_Static_assert((fds) <= 1, #NAME);
 #include "supervisord/proto/messages.def"
 #undef MSG
 
@@ -52,6 +58,14 @@ msg_name(unsigned type)
 	const struct row *row = row_of(type);
 
 	return row != NULL ? row->name : "?";
+}
+
+size_t
+channel_body_size(unsigned type)
+{
+	const struct row *row = row_of(type);
+
+	return row != NULL ? row->body : 0;
 }
 
 int
@@ -74,7 +88,7 @@ int
 channel_pair(int ret_fd[2])
 {
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC,
-	        0, ret_fd) < 0)
+		0, ret_fd) < 0)
 		return -errno;
 	for (int i = 0; i < 2; i++)
 		(void)channel_setup(ret_fd[i]);
@@ -86,12 +100,13 @@ channel_send(int sock, enum msg_type type, const void *body, const void *tail,
     size_t tail_size, int fd)
 {
 	static const union {
-		char bytes[512];
+		char bytes[ZERO_SIZE];
 		uint64_t align;
 	} zero;
 	const struct row *row = row_of(type);
 	struct header h = { (uint16_t)type, PROTO_VERSION,
 		(uint32_t)tail_size };
+
 	union {
 		struct cmsghdr align;
 		char space[CMSG_SPACE(sizeof(int))];
@@ -135,12 +150,13 @@ channel_send(int sock, enum msg_type type, const void *body, const void *tail,
 	return 0;
 }
 
-/* Takes the first descriptor, closes any other. */
-static int
-take_fd(struct msghdr *m)
+/* Takes the first descriptor, closes any other. Returns how many there were. */
+static unsigned
+take_fds(struct msghdr *m, int *ret_fd)
 {
-	int fd = -1;
+	unsigned count = 0;
 
+	*ret_fd = -1;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL;
 	     c = CMSG_NXTHDR(m, c)) {
 		size_t n;
@@ -148,50 +164,54 @@ take_fd(struct msghdr *m)
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
 		n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < n; i++) {
+		for (size_t i = 0; i < n; i++, count++) {
 			int one;
 
 			memcpy(&one, CMSG_DATA(c) + i * sizeof one, sizeof one);
-			if (fd < 0)
-				fd = one;
+			if (count == 0)
+				*ret_fd = one;
 			else
 				close(one);
 		}
 	}
-	return fd;
+	return count;
 }
 
-/* Names are the first field of every body that has one, or the last. */
-static int
-names_end(const struct msg *msg)
+/* Every name ends within its field, and every tail that is text has its NUL. */
+static bool
+texts_end(const struct msg *msg)
 {
-#define CHECK(field)                                                           \
-	return memchr(field, '\0', sizeof field) != NULL ? 0 : -EPROTO
+#define ENDS(field) (memchr(field, '\0', sizeof field) != NULL)
+	bool tail =
+	    msg->tail_size == 0 || msg->tail[msg->tail_size - 1] == '\0';
+
 	switch ((enum msg_type)msg->type) {
 	case MSG_CHILD:
 	case MSG_EXITED:
-		CHECK(msg->u.CHILD.name);
+		return ENDS(msg->u.CHILD.name);
 	case MSG_KEPT:
 	case MSG_KEEP:
 	case MSG_DROP:
 	case MSG_PIPE_KEEP:
 	case MSG_SINK_DROP:
 	case MSG_ORPHAN_PIPE:
-		CHECK(msg->u.KEPT.name);
+		return ENDS(msg->u.KEPT.name);
 	case MSG_LAUNCH:
-		CHECK(msg->u.LAUNCH.name);
+		return ENDS(msg->u.LAUNCH.name);
 	case MSG_ADOPT:
-		CHECK(msg->u.ADOPT.name);
+		return ENDS(msg->u.ADOPT.name);
 	case MSG_PIPE:
 	case MSG_PIPE_DROP:
-		CHECK(msg->u.PIPE.name);
+		return ENDS(msg->u.PIPE.name);
 	case MSG_SINK:
-		CHECK(msg->u.SINK.name);
+		return tail && ENDS(msg->u.SINK.name);
 	case MSG_TAIL:
 	case MSG_TAIL_IS:
-		CHECK(msg->u.TAIL.name);
+		return ENDS(msg->u.TAIL.name);
 	case MSG_SINK_STATE:
-		CHECK(msg->u.SINK_STATE.name);
+		return tail && ENDS(msg->u.SINK_STATE.name);
+	case MSG_HOME:
+		return tail;
 	case MSG_HELLO:
 	case MSG_HANDED_OVER:
 	case MSG_LAUNCHED:
@@ -213,12 +233,11 @@ names_end(const struct msg *msg)
 	case MSG_PEER:
 	case MSG_FINISH:
 	case MSG_REOPEN:
-	case MSG_HOME:
 	case MSG_ORPHAN_END:
-		return 0;
+		return true;
 	}
-#undef CHECK
-	return -EPROTO;
+#undef ENDS
+	return false;
 }
 
 int
@@ -229,6 +248,7 @@ channel_receive(int sock, struct msg *ret)
 		char bytes[PROTO_MESSAGE_MAX];
 		uint64_t align;
 	} packet;
+
 	union {
 		struct cmsghdr align;
 		char space[CMSG_SPACE(sizeof(int) * 8)];
@@ -239,34 +259,36 @@ channel_receive(int sock, struct msg *ret)
 		.msg_control = control.space,
 		.msg_controllen = sizeof control.space };
 	const struct row *row;
+	unsigned fds;
 	ssize_t n;
 
+	ret->fd = -1;
 	do {
 		n = recvmsg(sock, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-	ret->fd = take_fd(&m);
-	if (n == 0 && ret->fd < 0)
+	fds = take_fds(&m, &ret->fd);
+	if (n == 0 && fds == 0)
 		return 0;
 
-	/* MSG_CTRUNC with no descriptor at all is this process out of room for
-	 * one: the message is unusable, the peer is not to blame. */
 	row = (size_t)n >= sizeof packet.head ? row_of(packet.head.type) : NULL;
 	if (row == NULL || (m.msg_flags & MSG_TRUNC) != 0 ||
 	    packet.head.version != PROTO_VERSION ||
 	    packet.head.tail_size > row->tail ||
 	    (size_t)n != sizeof packet.head + row->body + packet.head.tail_size)
 		goto bad;
-	if (row->fds > 0 && ret->fd < 0 && (m.msg_flags & MSG_CTRUNC) != 0)
+	/* MSG_CTRUNC with no descriptor at all is this process out of room for
+	 * one: the message is unusable, the peer is not to blame. */
+	if (row->fds > 0 && fds == 0 && (m.msg_flags & MSG_CTRUNC) != 0)
 		return -EMFILE;
-	if ((row->fds > 0) != (ret->fd >= 0))
+	if (fds != row->fds || (m.msg_flags & MSG_CTRUNC) != 0)
 		goto bad;
 	ret->type = packet.head.type;
 	ret->tail_size = packet.head.tail_size;
 	ret->tail = packet.bytes + sizeof packet.head + row->body;
 	memcpy(&ret->u, packet.bytes + sizeof packet.head, row->body);
-	if (names_end(ret) < 0)
+	if (!texts_end(ret))
 		goto bad;
 	return 1;
 bad:

@@ -40,10 +40,14 @@ int channel_setup(int fd);
 int channel_send(int sock, enum msg_type type, const void *body,
     const void *tail, size_t tail_size, int fd);
 
+/* Size of the row's body; 0 for an unknown number. */
+size_t channel_body_size(unsigned type);
+
 /*
  * Receives one message into *ret; its tail points into a buffer of this
  * process. 1; 0: the peer has closed; -EAGAIN: nothing there; -EPROTO: not a
- * message of ours; other -errno.
+ * message of ours; -EMFILE: this process had no room for the descriptor, which
+ * is lost with its message; other -errno. ret->fd is -1 unless 1 is returned.
  */
 int channel_receive(int sock, struct msg *ret);
 
