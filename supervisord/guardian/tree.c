@@ -11,6 +11,7 @@
 
 #include "supervisord/base/clock.h"
 #include "supervisord/base/log.h"
+#include "supervisord/base/util.h"
 #include "supervisord/guardian/guardian.h"
 #include "supervisord/guardian/helpers.h"
 #include "supervisord/guardian/loop.h"
@@ -20,11 +21,19 @@
 
 #define SCAN_DELAY    (200 * 1000)
 #define STRANGE_DELAY (20 * NS_PER_MS)
+#define SCAN_SHARE    10 /* scan for one part of the time in so many */
 
 static struct {
-	uint32_t first;   /* watched slots */
-	unsigned adopted; /* watches on adopted children in this scan */
+	uint32_t first;     /* watched slots */
+	unsigned adopted;   /* watches on adopted children in this scan */
+	int64_t not_before; /* when the next scan may be */
 } tree = { .first = TABLE_NONE };
+
+static void
+scan_at(int64_t at)
+{
+	loop_timer(TIMER_TREE, MAX_OF(at, tree.not_before));
+}
 
 static void
 watch(struct slot *s)
@@ -53,21 +62,21 @@ tree_request(const struct msg_tree *m)
 	}
 	if (m->tell)
 		s->tree |= TREE_TELL;
-	loop_timer(TIMER_TREE, clock_mono() + SCAN_DELAY);
+	scan_at(clock_mono() + SCAN_DELAY);
 }
 
 void
 tree_child_ended(struct slot *s)
 {
 	if ((s->tree & TREE_WATCHED) != 0)
-		loop_timer(TIMER_TREE, clock_mono() + SCAN_DELAY);
+		scan_at(clock_mono() + SCAN_DELAY);
 }
 
 void
 tree_changed(int64_t at)
 {
 	if (tree.first != TABLE_NONE)
-		loop_timer(TIMER_TREE, at);
+		scan_at(at);
 }
 
 void
@@ -185,6 +194,7 @@ end_watches(bool changed)
 void
 tree_scan(void)
 {
+	int64_t began = clock_mono(), now;
 	uint64_t before;
 	bool changed;
 	int error;
@@ -202,12 +212,11 @@ tree_scan(void)
 	reap_sweep();
 	changed = reap_count() != before || error < 0;
 	end_watches(changed);
-	if (tree.first == TABLE_NONE)
-		return;
-	if (changed)
-		loop_timer(TIMER_TREE, clock_mono() + STRANGE_DELAY);
-	else if (tree.adopted > 0) /* their ends are told to somebody else */
-		loop_timer(TIMER_TREE, clock_mono() + STRANGE_DELAY);
+	now = clock_mono();
+	tree.not_before = now + (now - began) * SCAN_SHARE;
+	/* The end of what an adopted child left is told to somebody else. */
+	if (tree.first != TABLE_NONE && (changed || tree.adopted > 0))
+		scan_at(now + STRANGE_DELAY);
 }
 
 static void
