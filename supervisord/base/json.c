@@ -115,11 +115,27 @@ jw_string(struct buf *b, const char *s)
 		jw_bytes(b, s, strlen(s));
 }
 
+/* A status of 10,000 is mostly numbers: printf would be half its price. */
+static void
+put_decimal(struct buf *b, uint64_t n)
+{
+	char digits[20];
+	size_t at = sizeof digits;
+
+	do {
+		digits[--at] = (char)('0' + n % 10);
+		n /= 10;
+	} while (n > 0);
+	buf_add(b, digits + at, sizeof digits - at);
+}
+
 void
 jw_int(struct buf *b, int64_t n)
 {
 	separate(b);
-	buf_fmt(b, "%lld", (long long)n);
+	if (n < 0)
+		buf_char(b, '-');
+	put_decimal(b, n < 0 ? 0 - (uint64_t)n : (uint64_t)n);
 }
 
 void
@@ -132,15 +148,15 @@ jw_seconds(struct buf *b, int64_t ns)
 		buf_char(b, '-');
 		ms = -ms;
 	}
-	buf_fmt(b, "%lld", (long long)(ms / 1000));
+	put_decimal(b, (uint64_t)(ms / 1000));
 	if (ms % 1000 != 0) {
-		int rest = (int)(ms % 1000), digits = 3;
+		char rest[4] = { '.', (char)('0' + ms % 1000 / 100),
+			(char)('0' + ms % 100 / 10), (char)('0' + ms % 10) };
+		size_t size = sizeof rest;
 
-		while (rest % 10 == 0) {
-			rest /= 10;
-			digits--;
-		}
-		buf_fmt(b, ".%0*d", digits, rest);
+		while (rest[size - 1] == '0')
+			size--;
+		buf_add(b, rest, size);
 	}
 }
 
