@@ -46,7 +46,8 @@ class Fleet:
     def up(self, timeout=120):
         """Starts it and waits until all have reported: (ns taken, pids)."""
         before = self.start()
-        records = self.bench.fifo.collect(self.count, timeout)
+        records = self.bench.fifo.collect(
+            self.count, timeout, lambda: self.process.poll() is None)
         return max(at for at, _ in records) - before, {p for _, p in records}
 
     def supervisors(self, workers):
@@ -88,7 +89,7 @@ class Ours(Fleet):
         with open(self.config, "w") as f:
             f.write("""master: {
   state_dir = "%s/state"; run_dir = "%s/run";
-  log = { file = "%s/supervisord.log"; level = "warning"; };
+  log = { file = "%s/supervisord.log"; level = "warn"; };
 };
 workers: { w: { command = %s; processes = %d; %s }; };
 """ % (self.dir, self.dir, self.dir, words(self.program), self.count,

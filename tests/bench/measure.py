@@ -65,10 +65,12 @@ class Fifo:
         return [RECORD.unpack_from(data, at)[:2]
                 for at in range(0, len(data), RECORD.size)]
 
-    def collect(self, count, timeout):
+    def collect(self, count, timeout, going=lambda: True):
         """The next `count` records, looked for every 10 ms."""
         deadline = time.monotonic() + timeout
         while self.waiting() < count:
+            if not going():
+                raise BenchError("it has ended")
             if time.monotonic() > deadline:
                 raise BenchError("%d of %d workers reported within %d s"
                                  % (self.waiting(), count, timeout))
