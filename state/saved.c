@@ -7,8 +7,9 @@
 #include "state/store.h"
 #include "supervisord/base/util.h"
 
-/* Texts stand behind each other in blocks, and go all at once. */
-#define BLOCK_BYTES 65536
+/* Texts stand behind each other in blocks, large enough for malloc to give
+ * them back to the system, and go all at once. */
+#define BLOCK_BYTES (256 << 10)
 
 struct saved_block {
 	struct saved_block *next;
