@@ -136,9 +136,11 @@ from_guardian(void *arg, struct msg *msg)
 		streams_connect(m, msg->u.LOGGER_UP.pid);
 		break;
 	case MSG_NOT_UPGRADED:
-		log_error("the upgrade failed: %s; all is as before",
+		snprintf(m->upgrade_error, sizeof m->upgrade_error,
+		    "the upgrade failed: %s; all is as before",
 		    strerror(msg->u.NOT_UPGRADED.error));
-		record_event(m, NULL, "upgrade", "failed", &nobody);
+		log_error("%s", m->upgrade_error);
+		record_event(m, NULL, "upgrade", m->upgrade_error, &nobody);
 		break;
 	default:
 		log_error("unexpected %s from the guardian",
@@ -362,6 +364,7 @@ turn_ends(struct ev_loop *loop, ev_prepare *w, int events)
 	(void)events;
 	if (m->state != NULL)
 		state_flush(m->state);
+	shutdown_turn(m);
 }
 
 static int

@@ -45,6 +45,7 @@ struct master {
 	struct peer guardian;
 	struct peer logger;
 	int logger_pid;
+	bool logger_asked, logger_knows; /* streams_ask_settled */
 
 	char config_path[PATH_MAX];
 	struct fleet *fleet;
@@ -62,9 +63,12 @@ struct master {
 	struct control *control;
 	struct reload *reload;
 
+	char upgrade_error[256]; /* of the last try; "": none */
+
 	/* shutdown */
 	ev_timer shutdown_timer; /* shutdown_timeout */
-	ev_timer finish_timer;   /* all are down */
+	ev_timer finish_timer;   /* all are down, the logger is awaited */
+	bool finishing;          /* all are down */
 	int exit_status;
 	bool at_once;
 

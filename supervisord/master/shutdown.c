@@ -11,28 +11,56 @@
 #include "supervisord/master/exits.h"
 #include "supervisord/master/master.h"
 #include "supervisord/master/record.h"
+#include "supervisord/master/streams.h"
 
-/*
- * All down: the store is closed, and the guardian ends us with everything. From
- * the loop, not from within the news of the last exit, which is still to be
- * recorded.
- */
+/* The longest wait for a logger that is being started again. */
+#define LOGGER_SECONDS 5.
+
 static void
-finish(struct ev_loop *loop, ev_timer *timer, int events)
+quit(struct master *m)
 {
-	struct master *m = timer->data;
-	struct msg_quit quit = { .status = m->exit_status };
+	struct msg_quit msg = { .status = m->exit_status };
 
-	(void)loop;
-	(void)events;
-	ev_timer_stop(m->loop, &m->shutdown_timer);
+	ev_timer_stop(m->loop, &m->finish_timer);
 	log_info("all instances are down; supervisord ends with status %d",
 	    m->exit_status);
 	record_event(m, NULL, "shutdown", "done", &nobody);
 	record_close(m, true, "shutdown");
 	control_unlink(m);
-	peer_send(&m->guardian, MSG_QUIT, &quit, NULL, 0, -1);
+	peer_send(&m->guardian, MSG_QUIT, &msg, NULL, 0, -1);
 	ev_break(m->loop, EVBREAK_ALL);
+}
+
+static void
+quit_anyway(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct master *m = timer->data;
+
+	(void)loop;
+	(void)events;
+	log_warn("no logger within %g s: what is left in log pipes is lost",
+	    LOGGER_SECONDS);
+	quit(m);
+}
+
+/*
+ * All are down. What they wrote last may still be in their pipes: the end waits
+ * for a logger that knows where everything goes. Called once a turn of the
+ * loop, and so not from within the news of the last exit, which is still to be
+ * recorded.
+ */
+void
+shutdown_turn(struct master *m)
+{
+	if (!m->finishing)
+		return;
+	if (m->logger_knows) {
+		quit(m);
+		return;
+	}
+	if (!ev_is_active(&m->finish_timer))
+		ev_timer_start(m->loop, &m->finish_timer);
+	streams_ask_settled(m);
 }
 
 static void
@@ -65,6 +93,8 @@ too_long(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)loop;
 	(void)events;
+	if (m->finishing)
+		return;
 	log_warn("shutdown_timeout has passed");
 	kill_all(m);
 }
@@ -74,7 +104,7 @@ shutdown_init(struct master *m)
 {
 	ev_init(&m->shutdown_timer, too_long);
 	m->shutdown_timer.data = m;
-	ev_timer_init(&m->finish_timer, finish, 0., 0.);
+	ev_timer_init(&m->finish_timer, quit_anyway, LOGGER_SECONDS, 0.);
 	m->finish_timer.data = m;
 }
 
@@ -82,7 +112,7 @@ static void
 look(struct master *m)
 {
 	if (m->phase == PHASE_STOPPING && m->crew.down == m->crew.count)
-		ev_timer_start(m->loop, &m->finish_timer);
+		m->finishing = true;
 }
 
 void

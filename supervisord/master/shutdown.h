@@ -11,6 +11,9 @@ struct master;
 
 void shutdown_init(struct master *m);
 
+/* Once a turn of the loop: ends it when all is done. */
+void shutdown_turn(struct master *m);
+
 /*
  * Stops every instance, then supervisord with that status. Called again, or
  * with at_once, it KILLs what is left.

@@ -33,6 +33,9 @@ struct broken_stream {
  */
 #define EXIT_COOKIE 0x80000000U
 
+/* What comes back with this one comes behind all settings sent before. */
+#define SETTLED_COOKIE 0U
+
 void
 streams_log_dir(const struct master *m, char *out, size_t size)
 {
@@ -191,6 +194,10 @@ tail_arrived(struct master *m, const struct msg *msg)
 		buf_done(&text);
 		return;
 	}
+	if (t->cookie == SETTLED_COOKIE) {
+		m->logger_knows = true;
+		return;
+	}
 	answers_tail_arrived(m, t->cookie, msg->tail, msg->tail_size);
 }
 
@@ -213,7 +220,9 @@ receive(void *arg, struct msg *msg)
 static void
 gone(void *arg, const char *why)
 {
-	(void)arg;
+	struct master *m = arg;
+
+	m->logger_knows = m->logger_asked = false;
 	log_warn("the logger is gone (%s): waiting for the next one; what "
 	         "workers write stays in their pipes meanwhile",
 	    why);
@@ -229,6 +238,7 @@ streams_connect(struct master *m, int logger_pid)
 	unsigned i;
 
 	m->logger_pid = logger_pid;
+	m->logger_knows = m->logger_asked = false;
 	if (r < 0) {
 		log_error("no channel to the logger: %s", strerror(-r));
 		return;
@@ -281,4 +291,15 @@ streams_notes(const struct master *m, struct buf *b)
 
 	HASH_ITER(hh, m->broken, s, tmp)
 		jw_string(b, s->words);
+}
+
+void
+streams_ask_settled(struct master *m)
+{
+	struct msg_tail msg = { .name = OWN_STREAM, .cookie = SETTLED_COOKIE };
+
+	if (m->logger.fd < 0 || m->logger_asked)
+		return;
+	m->logger_asked = true;
+	peer_send(&m->logger, MSG_TAIL, &msg, NULL, 0, -1);
 }

@@ -38,6 +38,10 @@ bool streams_tail(struct master *m, const struct instance *it, unsigned lines,
 bool streams_path(const struct master *m, const struct instance *it, bool err,
     char *out, size_t size);
 
+/* Asks the logger whether it has all settings; m->logger_knows says so once it
+ * has answered. */
+void streams_ask_settled(struct master *m);
+
 /* JSON strings, one a broken stream, for `info`. */
 void streams_notes(const struct master *m, struct buf *b);
 

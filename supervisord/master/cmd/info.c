@@ -60,6 +60,8 @@ run(struct request *r)
 	jw_kv_int(&b, "instances", m->crew.count);
 	jw_kv_int(&b, "running", count_running(&m->crew));
 	jw_kv_time(&b, "started_at", m->hello.started_wall_ms);
+	jw_kv_string(&b, "upgrade_error",
+	    m->upgrade_error[0] != '\0' ? m->upgrade_error : NULL);
 	jw_key(&b, "notes");
 	jw_array(&b);
 	if (health != NULL)

@@ -47,6 +47,7 @@ run(struct request *r)
 		    path, strerror(errno));
 		return;
 	}
+	m->upgrade_error[0] = '\0';
 	log_info("upgrading to %s", path);
 	record_event(m, NULL, "upgrade", path, &r->actor);
 	buf_init(&b);
