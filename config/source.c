@@ -159,6 +159,13 @@ source_words(int result)
 		return "is larger than 256 MiB";
 	case -ENOENT:
 		return "does not exist";
+	case -EACCES:
+		return "can't be read: permission denied";
+	case -EMFILE:
+	case -ENFILE:
+		return "can't be read: too many open files";
+	case -EIO:
+		return "can't be read: input/output error";
 	default:
 		return strerror(-result);
 	}
