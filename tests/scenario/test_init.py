@@ -17,10 +17,9 @@ import termios
 import time
 import unittest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUILD = os.path.join(ROOT, os.environ.get("SUPERVISORD_BUILD", "build"))
-BINARY = os.path.join(BUILD, "supervisord")
-DEADLINE = 20.0
+import driver
+from driver import DEADLINE, SUPERVISORD as BINARY
+
 PYTHON = [sys.executable, "-I", "-S", "-u", "-c"]
 
 # Says "ready", then the name of every signal it gets; ends on TERM with 7.
@@ -53,11 +52,6 @@ def pid_namespaces_work():
     return os.geteuid() == 0 and shutil.which("unshare") and subprocess.run(
         ["unshare", "--pid", "--fork", "--mount-proc", "true"],
         stderr=subprocess.DEVNULL).returncode == 0
-
-
-def state_of(pid):
-    with open(f"/proc/{pid}/stat", encoding="latin-1") as f:
-        return f.read().rsplit(")", 1)[1].split()[0]
 
 
 class Lines:
@@ -116,8 +110,8 @@ class Case(unittest.TestCase):
         return p
 
     def end(self, p):
-        # The session's processes: init's own group and its command's.
-        for pid in self.session(p.pid):
+        # dumb-init's command has a session of its own, but is below it.
+        for pid in driver.descendants(p.pid) + self.session(p.pid):
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
@@ -130,20 +124,9 @@ class Case(unittest.TestCase):
 
     @staticmethod
     def session(sid):
-        found, parents = set(), {}
-        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-            try:
-                with open(f"/proc/{pid}/stat", encoding="latin-1") as f:
-                    rest = f.read().rsplit(")", 1)[1].split()
-            except OSError:
-                continue
-            parents[pid] = int(rest[1])
-            if int(rest[3]) == sid:
-                found.add(pid)
-        # and below: dumb-init's command has a session of its own
-        for _ in range(4):
-            found |= {p for p, parent in parents.items() if parent in found}
-        return found - {sid, os.getpid()}
+        pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
+        stats = ((pid, driver.stat_of(pid)) for pid in pids)
+        return [pid for pid, stat in stats if stat and stat[3] == sid and pid != sid]
 
     def run_init(self, name, *args, **more):
         env = dict(os.environ, **more.pop("env", {}))
@@ -372,10 +355,7 @@ class Signals(Case):
                 pass
             os.kill(p.pid, signal.SIGTERM)
             # The command inherits the block: TERM is pending there for ever.
-            end = time.monotonic() + DEADLINE
-            while not self.term_pending(p.pid) and time.monotonic() < end:
-                os.sched_yield()
-            self.assertTrue(self.term_pending(p.pid))
+            driver.eventually(lambda: self.term_pending(p.pid))
             self.end(p)
 
     @staticmethod
@@ -535,10 +515,7 @@ class Groups(Case):
                 os.kill(p.pid, NAMES[word])
                 self.assertTrue(os.WIFSTOPPED(os.waitpid(p.pid, os.WUNTRACED)[1]))
                 # STOP was sent to the command before; it takes its turn.
-                end = time.monotonic() + DEADLINE
-                while state_of(p.child) != "T" and time.monotonic() < end:
-                    os.sched_yield()
-                self.assertEqual(state_of(p.child), "T")
+                driver.eventually(lambda: driver.stat_of(p.child)[0] == "T")
                 os.kill(p.pid, signal.SIGCONT)
                 self.assertEqual(p.lines.next(), "CONT")
                 os.kill(p.pid, signal.SIGTERM)

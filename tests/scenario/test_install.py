@@ -1,0 +1,160 @@
+"""make install, and what a container image does with the result.
+
+A tree installed by DESTDIR and PREFIX runs where it is put; uninstall leaves
+nothing of it. supervisord alone, copied into an image with nothing else in it,
+is a whole init.
+"""
+
+import os
+import shutil
+import stat
+import subprocess
+
+import driver
+
+FLAVOUR = os.path.basename(driver.BUILD) if driver.SANITIZED else "release"
+PREFIX = "/opt/sup"
+PROGRAMS = ["bin/supervisord", "bin/supervisorctl",
+            "libexec/supervisord/master", "libexec/supervisord/logger"]
+TEXTS = ["share/man/man1/supervisorctl.1", "share/man/man5/supervisord.cfg.5",
+         "share/man/man8/supervisord.8", "share/doc/supervisord/README.md",
+         "share/doc/supervisord/LICENSE", "share/doc/supervisord/SCHEMA.md"]
+
+
+def files_below(folder):
+    return sorted(os.path.relpath(os.path.join(at, name), folder)
+                  for at, _, names in os.walk(folder) for name in names)
+
+
+class Installed(driver.Case):
+    def setUp(self):
+        self.dest = self.folder()
+        self.tree = self.dest + PREFIX
+        self.make("install")
+
+    def make(self, target, **variables):
+        variables = {"DESTDIR": self.dest, "PREFIX": PREFIX, "FLAVOUR": FLAVOUR, **variables}
+        # -o all: what is tested is this build, not one made on the way.
+        done = subprocess.run(
+            ["make", "-s", "-C", driver.ROOT, "-o", "all", target,
+             *("%s=%s" % pair for pair in variables.items())],
+            env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, timeout=driver.DEADLINE * 3, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout)
+
+    def runs(self, tree, program=None):
+        """A fleet, a master killed on the way, the client, the end."""
+        sup = self.supervisord('workers: { web: { command = "@P/pause"; processes = 2; }; };',
+                               program=program or os.path.join(tree, "bin/supervisord"))
+        sup.wait_running()
+        info = sup.info()
+        for name, path in (("master_pid", "libexec/supervisord/master"),
+                           ("logger_pid", "libexec/supervisord/logger")):
+            self.assertEqual(os.readlink("/proc/%d/exe" % info[name]),
+                             os.path.realpath(os.path.join(tree, path)))
+        sup.kill_master()
+        out = subprocess.run([os.path.join(tree, "bin/supervisorctl"), "-c", sup.config_path,
+                              "status"], stdout=subprocess.PIPE, text=True, check=True,
+                             timeout=driver.DEADLINE).stdout
+        self.assertEqual(out.count("RUNNING"), 2)
+        self.assertEqual(sup.shutdown(), 0)
+
+    def test_every_file_is_there_and_readable_by_all(self):
+        self.assertEqual(files_below(self.tree), sorted(PROGRAMS + TEXTS))
+        for name in PROGRAMS + TEXTS:
+            mode = stat.S_IMODE(os.stat(os.path.join(self.tree, name)).st_mode)
+            self.assertEqual(mode, 0o755 if name in PROGRAMS else 0o644, name)
+
+    def test_the_tree_runs_where_it_is(self):
+        self.runs(self.tree)
+
+    def test_the_tree_may_be_moved(self):
+        other = os.path.join(self.folder(), "else where")
+        os.rename(self.tree, other)
+        self.runs(other)
+
+    def test_a_link_to_the_program_runs(self):
+        link = os.path.join(self.folder(), "supervisord")
+        os.symlink(os.path.join(self.tree, "bin/supervisord"), link)
+        self.runs(self.tree, program=link)
+
+    def test_the_build_folder_has_the_same_layout(self):
+        copy = os.path.join(self.folder(), "build")
+        os.makedirs(os.path.join(copy, "libexec/supervisord"))
+        for name in ("supervisord", "libexec/supervisord/master", "libexec/supervisord/logger"):
+            shutil.copy(os.path.join(driver.BUILD, name), os.path.join(copy, name))
+        sup = self.supervisord(driver.fleet(web='command = "@P/pause";'),
+                               program=os.path.join(copy, "supervisord"))
+        sup.wait_running()
+        self.assertEqual(sup.shutdown(), 0)
+
+    def test_uninstall_leaves_nothing(self):
+        self.make("uninstall")
+        self.assertEqual(files_below(self.dest), [])
+        self.assertFalse(os.path.exists(self.tree + "/libexec/supervisord"))
+        self.assertFalse(os.path.exists(self.tree + "/share/doc/supervisord"))
+        self.make("uninstall") # and may be called again
+
+    def test_uninstall_leaves_what_is_not_its_own(self):
+        other = driver.write(os.path.join(self.tree, "bin/other"), "")
+        self.make("uninstall")
+        self.assertEqual(files_below(self.dest), [os.path.relpath(other, self.dest)])
+
+    def test_install_over_a_running_one_disturbs_nobody(self):
+        sup = self.supervisord(driver.fleet(web='command = "@P/pause";'),
+                               program=os.path.join(self.tree, "bin/supervisord"))
+        sup.wait_running()
+        before = sup.pids()
+        self.make("install")
+        sup.kill_master()
+        self.assert_same_pids(sup, before)
+        self.assertEqual(sup.shutdown(), 0)
+
+    def test_the_prefix_is_usr_local_if_none_is_given(self):
+        done = subprocess.run(["make", "-n", "-C", driver.ROOT, "-o", "all", "install",
+                               "DESTDIR=" + self.dest, "FLAVOUR=" + FLAVOUR],
+                              env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")},
+                              stdout=subprocess.PIPE, text=True, check=True)
+        self.assertIn(self.dest + "/usr/local/bin/", done.stdout)
+
+
+class Image(driver.Case):
+    """A folder with one or two static programs in it, as the root of all."""
+
+    def setUp(self):
+        if driver.SANITIZED:
+            self.skipTest("a sanitized supervisord is not static")
+        self.root = self.folder()
+
+    def put(self, path, name):
+        shutil.copy(path, os.path.join(self.root, name))
+
+    def test_supervisord_is_static(self):
+        headers = subprocess.run(["readelf", "-l", driver.SUPERVISORD], stdout=subprocess.PIPE,
+                                 text=True, check=True).stdout
+        self.assertNotIn("INTERP", headers)
+
+    def test_alone_it_is_a_whole_init(self):
+        self.as_root("chroot")
+        self.put(os.path.join(driver.PROGRAMS, "exits"), "exits")
+        for name, options in (("supervisord", ["--init", "-s", "--"]), ("tini", ["-s", "--"]),
+                              ("dumb-init", [])):
+            self.put(driver.SUPERVISORD, name)
+            for command, status in ((["/exits", "7"], 7), (["exits", "0"], 0), (["/nix"], 127)):
+                done = subprocess.run(["/" + name, *options, *command], env={"PATH": "/"},
+                                      preexec_fn=lambda: (os.chroot(self.root), os.chdir("/")),
+                                      stderr=subprocess.PIPE, timeout=driver.DEADLINE,
+                                      check=False)
+                self.assertEqual(done.returncode, status, done.stderr)
+
+    def test_alone_with_a_config_it_says_what_is_missing(self):
+        self.put(driver.SUPERVISORD, "supervisord")
+        config = driver.write(os.path.join(self.root, "fleet.cfg"), "workers: {};")
+        for args in ([], ["--check"]):
+            done = subprocess.run([os.path.join(self.root, "supervisord"), "-c", config, *args],
+                                  stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+                                  timeout=driver.DEADLINE, check=False)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertIn("libexec/supervisord", done.stderr)
+            self.assertIn("master", done.stderr)
