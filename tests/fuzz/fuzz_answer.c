@@ -27,6 +27,9 @@ compare(const char *text, size_t size)
 	if (tree == NULL)
 		return;
 	json_decref(tree);
+	/* jansson 2.14 passes over a NUL byte behind a number. */
+	if (memchr(text, '\0', size) != NULL)
+		return;
 	ctl_scan_init(&s, text, size);
 	/* Deeper than 512 is ours to refuse. */
 	if (!ctl_scan_value(&s, NULL) || !ctl_scan_at_end(&s)) {
