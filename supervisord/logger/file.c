@@ -17,7 +17,7 @@
  */
 #define SPLICE_CHUNK (256 << 10)
 #define ROTATE_AGAIN (60 * NS_PER_SEC)
-#define OPEN_FLAGS   (O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
+#define OPEN_FLAGS   (O_NOCTTY | O_NONBLOCK)
 
 static int
 open_path(const char *path)
@@ -27,13 +27,14 @@ open_path(const char *path)
 
 	/* A fifo opened for both would be its own reader. */
 	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-		fd = open(path, O_WRONLY | OPEN_FLAGS);
+		fd = open(path, O_WRONLY | O_CLOEXEC | OPEN_FLAGS);
 		return fd < 0 ? -errno : fd;
 	}
 	/* Read too: where lines end, and the last ones. */
-	fd = open(path, O_RDWR | O_CREAT | OPEN_FLAGS, 0640);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | OPEN_FLAGS, 0640);
 	if (fd < 0 && (errno == EACCES || errno == EPERM))
-		fd = open(path, O_WRONLY | O_CREAT | OPEN_FLAGS, 0640);
+		fd = open(
+		    path, O_WRONLY | O_CREAT | O_CLOEXEC | OPEN_FLAGS, 0640);
 	return fd < 0 ? -errno : fd;
 }
 

@@ -128,7 +128,7 @@ put_stamped(struct sink *s, struct pipe *p, const char *data, size_t size)
 
 	/* Little at a time: what is in s->out dies with this process. */
 	used = stamp_format(&s->out, data, size,
-	    clock_format(clock_wall_ms(), when, sizeof when), true,
+	    clock_format(clock_wall_ms(), when, sizeof when), !s->mid_line,
 	    GUARDED_WRITE, true);
 	if (s->out.failed) {
 		buf_done(&s->out);
@@ -140,6 +140,7 @@ put_stamped(struct sink *s, struct pipe *p, const char *data, size_t size)
 		return n == -EAGAIN ? wait_for_room(s) : n;
 	}
 	buf_consume(&s->out, (size_t)n);
+	s->mid_line = data[used - 1] != '\n';
 	return peek_drop(p->fd, used);
 }
 

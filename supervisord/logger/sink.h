@@ -38,7 +38,7 @@ struct sink {
 	dev_t dev;
 	ino_t ino;
 	int error; /* errno while broken, else 0 */
-	bool retrying, regular, guarded, blocked;
+	bool retrying, regular, guarded, blocked, mid_line;
 	int64_t broken_since, retry_at;
 	int64_t rotate_after; /* rotation failed: not tried before this time */
 	uint64_t lost;        /* bytes dropped since it broke */

@@ -434,7 +434,7 @@ finished(const struct pipe *p)
 int64_t
 stream_round(void)
 {
-	struct list turn;
+	struct list turn, *l, *tmp;
 	int64_t wait = -1;
 
 	if (list_empty(&ready))
@@ -443,8 +443,8 @@ stream_round(void)
 	list_init(&turn);
 	list_insert_before(ready.next, &turn);
 	list_remove(&ready);
-	while (!list_empty(&turn)) {
-		struct pipe *p = LIST_ENTRY(turn.next, struct pipe, ready);
+	LIST_FOREACH(l, tmp, &turn) {
+		struct pipe *p = LIST_ENTRY(l, struct pipe, ready);
 		size_t moved = 0;
 		bool more;
 
