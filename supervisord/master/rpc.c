@@ -42,6 +42,9 @@ request_reply(struct request *r, struct buf *result)
 {
 	struct buf line;
 
+	/* A client that turns out to be gone abandons the requests it has;
+	 * this one is over. */
+	list_remove(&r->link);
 	buf_init(&line);
 	if (result->failed) {
 		buf_done(result);
@@ -93,6 +96,7 @@ fail(struct request *r, int code, const char *data, const char *fmt,
 {
 	char words[1024];
 
+	list_remove(&r->link);
 	vsnprintf(words, sizeof words, fmt, ap);
 	if (r->conn != NULL && r->id != NULL)
 		send_error(r->conn, r->id, code, data, words);

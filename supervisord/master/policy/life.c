@@ -158,13 +158,16 @@ next_rung(struct step *s)
 	signal_step(s);
 }
 
-/* The rung it is on is what its descendants get, and what is left of its time. */
+/* The rung it is on is what its descendants get, and what is left of its time;
+ * KILL where no time was left, whatever the rungs are by now. */
 static void
 end_tree(struct step *s)
 {
 	s->life->leaving = 1;
 	s->out->actions |= LIFE_TREE;
-	s->out->tree_signo = s->rules->stop[s->life->step].signo;
+	s->out->tree_signo = s->life->deadline != 0
+	    ? s->rules->stop[s->life->step].signo
+	    : SIGKILL;
 }
 
 /* Timers that have nothing more to say are stopped by this, too. */
@@ -456,7 +459,11 @@ life_rules_changed(struct life *life, const struct rules *rules, int64_t now,
 	} else if (life->state == ST_STOPPING && life->deadline != 0) {
 		const struct stop_step *rung = &rules->stop[life->step];
 
-		set_deadline(&s, rung->wait > 0 ? now + rung->wait : 0);
+		/* No deadline means that KILL has gone out. */
+		if (rung->wait > 0)
+			set_deadline(&s, now + rung->wait);
+		else
+			signal_step(&s);
 	}
 }
 
