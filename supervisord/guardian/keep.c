@@ -291,26 +291,33 @@ reopen(const struct kept *k)
 	return fd >= 0 ? fd : -errno;
 }
 
-int
-keep_writer(const char *name)
+static int
+writer(const char *name)
 {
 	struct kept *k = find(name);
 	int fd;
 
-	if (k == NULL || (k->flags & KEEP_PIPE) == 0) {
+	if (k == NULL || (k->flags & KEEP_PIPE) == 0)
+		return make_pipe(name);
+	fd = reopen(k);
+	if (fd == -ENOENT || fd == -ENOTDIR || fd == -EACCES) {
+		/* Its readers see the end of the old pipe in time. */
+		keep.no_reopen = true;
+		drop(k);
 		fd = make_pipe(name);
-	} else {
-		fd = reopen(k);
-		if (fd == -ENOENT || fd == -ENOTDIR || fd == -EACCES) {
-			/* Its readers see the end of the old pipe in time. */
-			keep.no_reopen = true;
-			drop(k);
-			fd = make_pipe(name);
-		}
 	}
-	if (fd == -EMFILE || fd == -ENFILE)
-		tidy_dropped();
 	return fd;
+}
+
+int
+keep_writer(const char *name)
+{
+	int fd = writer(name);
+
+	if (fd != -EMFILE && fd != -ENFILE)
+		return fd;
+	tidy_dropped();
+	return writer(name);
 }
 
 struct kept *

@@ -5,13 +5,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "supervisord/base/clock.h"
 #include "supervisord/base/util.h"
 #include "supervisord/guardian/guardian.h"
 #include "supervisord/guardian/keep.h"
 #include "supervisord/guardian/proc.h"
 #include "supervisord/proto/channel.h"
 
-#define ANSWERS 64 /* a power of two */
+#define ANSWERS       64 /* a power of two */
+#define REPEAT_WITHIN NS_PER_SEC
 
 enum phase {
 	PHASE_HELLO,
@@ -39,6 +41,7 @@ static struct {
 	unsigned answers_in, answers_out;
 	uint32_t signals; /* bit n: signal n is to be told */
 	struct msg_signal signal[32];
+	int64_t told[32]; /* when each was told last; 0: never */
 	unsigned stops;
 	struct msg_pid logger;
 	bool logger_up;
@@ -158,6 +161,26 @@ news_not_upgraded(int error)
 	    (struct msg_failed){ 0, 0, error < 0 ? -error : error, 0 };
 }
 
+/*
+ * A signal has no acknowledgement: a master may have ended before it acted on
+ * one. A wish to end holds for every master; any other is repeated if it was
+ * told shortly before.
+ */
+static void
+repeat_signals(void)
+{
+	int64_t now = clock_mono();
+
+	for (int signo = 1; signo < 32; signo++) {
+		int64_t told = news.told[signo];
+		bool ends =
+		    signo == SIGTERM || signo == SIGINT || signo == SIGQUIT;
+
+		if (told != 0 && (ends || now - told < REPEAT_WITHIN))
+			news.signals |= 1U << signo;
+	}
+}
+
 void
 news_handover(unsigned masters, int last_status)
 {
@@ -169,6 +192,7 @@ news_handover(unsigned masters, int last_status)
 	}
 	news.answers_in = news.answers_out = 0;
 	news.logger_up = news.logger.pid != 0;
+	repeat_signals();
 	news.phase = PHASE_HELLO;
 	news.cursor = 0;
 	news.hello = (struct msg_hello){ .version = PROTO_VERSION,
@@ -318,6 +342,7 @@ send_signals(int channel)
 		if (error < 0)
 			return error;
 		news.signals &= ~(1U << signo);
+		news.told[signo] = clock_mono();
 	}
 	return 0;
 }
@@ -357,8 +382,12 @@ news_send(int channel)
 void
 news_save(struct news_saved *ret)
 {
-	ret->stops = news.stops;
+	*ret = (struct news_saved){ .stops = news.stops };
 	ret->signals = news.signals;
+	for (int i = 1; i < 32; i++) {
+		if (news.told[i] != 0)
+			ret->told |= 1U << i;
+	}
 }
 
 void
@@ -366,6 +395,8 @@ news_restore(const struct news_saved *saved)
 {
 	news.stops = saved->stops;
 	news.signals = saved->signals;
-	for (int i = 1; i < 32; i++)
+	for (int i = 1; i < 32; i++) {
 		news.signal[i].signo = i;
+		news.told[i] = (saved->told & 1U << i) != 0;
+	}
 }

@@ -48,6 +48,8 @@ int news_send(int channel);
 struct news_saved {
 	uint32_t stops;
 	uint32_t signals; /* bit n: signal n is to be told */
+	uint32_t told;    /* bit n: it has been, to some master */
+	uint32_t pad;
 };
 
 void news_save(struct news_saved *ret);
