@@ -35,6 +35,7 @@ struct conn {
 	bool may_look, may_change;
 	bool subscribed;
 	bool finishing;   /* to be closed when out is empty */
+	bool broken;      /* to be closed when this turn is over */
 	bool dead;        /* closed already; freed when nobody is inside */
 	bool shut;        /* the client sends nothing more */
 	char **targets;   /* of the subscription; NULL: all */
@@ -45,9 +46,10 @@ struct control {
 	int fd;
 	int spare; /* given up to accept and close when descriptors run out */
 	ev_io io;
-	ev_prepare sweep;  /* frees dead connections, outside of their callbacks */
+	ev_prepare sweep;  /* once a turn, when there are any of: */
+	struct list broken;    /* to be closed: nobody is inside them any more */
+	struct list graveyard; /* closed, to be freed */
 	struct list conns;
-	struct list graveyard;
 	unsigned count, subscribers;
 };
 
@@ -60,7 +62,8 @@ watch(struct conn *c)
 	int want = (c->out.size > c->out_at ? EV_WRITE : 0) |
 	    (behind || c->finishing || c->shut ? 0 : EV_READ);
 
-	if (c->dead || (ev_is_active(&c->io) && c->io.events == want))
+	if (c->dead || c->broken ||
+	    (ev_is_active(&c->io) && c->io.events == want))
 		return;
 	ev_io_stop(c->control->m->loop, &c->io);
 	if (want == 0)
@@ -103,6 +106,23 @@ conn_close(struct conn *c)
 		ev_prepare_start(c->control->m->loop, &c->control->sweep);
 }
 
+/*
+ * A connection that breaks while it is sent something has requests that others
+ * are just walking through: it is closed when the turn is over.
+ */
+static void
+break_later(struct conn *c)
+{
+	if (c->dead || c->broken)
+		return;
+	c->broken = true;
+	ev_io_stop(c->control->m->loop, &c->io);
+	list_remove(&c->link);
+	list_append(&c->control->broken, &c->link);
+	if (!ev_is_active(&c->control->sweep))
+		ev_prepare_start(c->control->m->loop, &c->control->sweep);
+}
+
 static void
 sweep(struct ev_loop *loop, ev_prepare *w, int events)
 {
@@ -110,6 +130,8 @@ sweep(struct ev_loop *loop, ev_prepare *w, int events)
 	struct list *l, *tmp;
 
 	(void)events;
+	LIST_FOREACH(l, tmp, &control->broken)
+		conn_close(LIST_ENTRY(l, struct conn, link));
 	LIST_FOREACH(l, tmp, &control->graveyard)
 	{
 		struct conn *c = LIST_ENTRY(l, struct conn, link);
@@ -126,7 +148,7 @@ sweep(struct ev_loop *loop, ev_prepare *w, int events)
 static void
 flush(struct conn *c)
 {
-	while (!c->dead && c->out.size > c->out_at) {
+	while (!c->dead && !c->broken && c->out.size > c->out_at) {
 		ssize_t n = send(c->fd, c->out.data + c->out_at,
 		    c->out.size - c->out_at, MSG_NOSIGNAL | MSG_DONTWAIT);
 
@@ -135,7 +157,7 @@ flush(struct conn *c)
 		if (n < 0 && errno == EAGAIN)
 			break;
 		if (n < 0) {
-			conn_close(c);
+			break_later(c);
 			return;
 		}
 		c->out_at += (size_t)n;
@@ -145,7 +167,7 @@ flush(struct conn *c)
 		buf_done(&c->out);
 		if (c->finishing ||
 		    (c->shut && list_empty(&c->requests) && !c->subscribed)) {
-			conn_close(c);
+			break_later(c);
 			return;
 		}
 	}
@@ -155,7 +177,7 @@ flush(struct conn *c)
 void
 conn_send(struct conn *c, const struct buf *line)
 {
-	if (c->dead)
+	if (c->dead || c->broken)
 		return;
 	if (c->out_at > 0) {
 		buf_consume(&c->out, c->out_at);
@@ -167,7 +189,7 @@ conn_send(struct conn *c, const struct buf *line)
 		log_error("control: no memory for an answer to pid %d: "
 		          "connection closed",
 		    (int)c->pid);
-		conn_close(c);
+		break_later(c);
 		return;
 	}
 	flush(c);
@@ -199,7 +221,7 @@ too_long(struct conn *c)
 static void
 take_lines(struct conn *c)
 {
-	while (!c->dead && !c->finishing &&
+	while (!c->dead && !c->broken && !c->finishing &&
 	    c->out.size - c->out_at <= UNREAD_MAX) {
 		char *start = c->in.data;
 		char *end = c->in.size > c->scanned
@@ -276,7 +298,7 @@ conn_ready(struct ev_loop *loop, ev_io *io, int events)
 		flush(c);
 		take_lines(c);
 	}
-	if (!c->dead && (events & EV_READ))
+	if (!c->dead && !c->broken && (events & EV_READ))
 		receive(c);
 	if (!c->dead)
 		watch(c);
@@ -457,7 +479,7 @@ control_publish(struct control *control, const char *name,
 			log_warn("control: pid %d does not read its events: "
 			         "connection closed",
 			    (int)c->pid);
-			conn_close(c);
+			break_later(c);
 			continue;
 		}
 		conn_send(c, &line);
@@ -543,6 +565,7 @@ control_open(struct master *m, int kept_fd)
 	control->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	list_init(&control->conns);
 	list_init(&control->graveyard);
+	list_init(&control->broken);
 	ev_prepare_init(&control->sweep, sweep);
 	control->fd = kept_fd >= 0 ? kept_fd : make_socket(&m->fleet->settings);
 	if (control->fd < 0) {
