@@ -61,7 +61,10 @@ run_info(struct ctl *ctl, const struct ctl_args *args)
 		return CTL_NO_ANSWER;
 	json_object_foreach(tree, key, value)
 	{
-		if (strcmp(key, "notes") != 0)
+		/* What is not there need not be shown, but for the store, where
+		 * null is good news. */
+		if (strcmp(key, "notes") != 0 &&
+		    (!json_is_null(value) || strcmp(key, "store") == 0))
 			print_member(key, value);
 	}
 	json_array_foreach(json_object_get(tree, "notes"), i, note)

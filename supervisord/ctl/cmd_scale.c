@@ -16,8 +16,10 @@ print_scaled(struct ctl *ctl, const json_t *tree, bool wait)
 		    ctl_number(tree, "to", 0));
 	if (json_object_get(tree, "instances") == NULL)
 		return CTL_DONE;
-	return ctl_outcome_print(
-	    ctl, json_object_get(tree, "instances"), "started", wait);
+	return ctl_outcome_print(ctl, json_object_get(tree, "instances"),
+	    ctl_number(tree, "to", 0) < ctl_number(tree, "from", 0) ? "stopped"
+								    : "started",
+	    wait);
 }
 
 static int

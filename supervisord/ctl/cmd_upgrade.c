@@ -17,6 +17,7 @@
 
 struct who {
 	char version[64];
+	char error[256]; /* why the last upgrade failed, "" if it did not */
 	double incarnation;
 };
 
@@ -29,12 +30,15 @@ read_who(struct ctl *ctl, struct ctl_span body, struct who *ret)
 		return CTL_NO_ANSWER;
 	snprintf(
 	    ret->version, sizeof ret->version, "%s", ctl_text(tree, "version"));
+	snprintf(ret->error, sizeof ret->error, "%s",
+	    ctl_text(tree, "upgrade_error"));
 	ret->incarnation = ctl_number(tree, "incarnation", 0);
 	json_decref(tree);
 	return 0;
 }
 
-/* One try, without a word about failure: true if the new one answered. */
+/* One try, without a word about failure: true if the new one answered, or the
+ * old one with what went wrong. */
 static bool
 try_new(struct ctl *ctl, const struct who *old, struct who *ret)
 {
@@ -50,7 +54,7 @@ try_new(struct ctl *ctl, const struct who *old, struct who *ret)
 	    msg.kind != CTL_MSG_RESULT)
 		return false;
 	return read_who(ctl, msg.body, ret) == 0 &&
-	       ret->incarnation != old->incarnation;
+	       (ret->incarnation != old->incarnation || ret->error[0] != '\0');
 }
 
 static int
@@ -65,6 +69,8 @@ wait_for_new(struct ctl *ctl, const struct who *old, struct who *ret)
 			    DEADLINE_S);
 		ctl_wait(-1, 0, STEP_MS);
 	}
+	if (ret->error[0] != '\0')
+		return ctl_fail(ctl, CTL_FAILED, "%s", ret->error);
 	return 0;
 }
 

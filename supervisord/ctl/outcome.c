@@ -22,22 +22,39 @@ print_failed(const json_t *one)
 		    stderr, "%s: %s: %s", ctl_text(one, "name"), state, error);
 }
 
+/* What was done in words, given the state it led to. */
+static void
+put_done(struct buf *out, const char *done, const char *state, bool waited)
+{
+	bool stop = strcmp(done, "stopped") == 0;
+	bool down = strcmp(state, "EXITED") == 0 || strcmp(state, "FATAL") == 0;
+
+	if (strcmp(done, "signalled") == 0 || state[0] == '\0')
+		buf_str(out, done);
+	else if (stop && down)
+		buf_fmt(out, "not running (%s)", state);
+	else if (waited && down)
+		buf_fmt(out, "%s, %s meanwhile", done, state);
+	else if (waited)
+		buf_str(out, done);
+	else
+		buf_str(out, state);
+}
+
 static void
 print_done(const json_t *one, const char *done, bool waited)
 {
-	const char *name = ctl_text(one, "name");
-	const char *state = ctl_text(one, "state");
 	double pid = ctl_number(one, "pid", 0);
+	struct buf line;
 
-	/* Not waited for, or ended already: the state says more. */
-	if (state[0] != '\0' && strcmp(done, "signalled") != 0 &&
-	    (!waited || strcmp(state, "RUNNING") != 0) &&
-	    strcmp(state, "STOPPED") != 0)
-		done = state;
+	buf_init(&line);
+	buf_fmt(&line, "%s: ", ctl_text(one, "name"));
+	put_done(&line, done, ctl_text(one, "state"), waited);
 	if (pid > 0)
-		ctl_put_line(stdout, "%s: %s, pid %.0f", name, done, pid);
-	else
-		ctl_put_line(stdout, "%s: %s", name, done);
+		buf_fmt(&line, ", pid %.0f", pid);
+	if (!line.failed)
+		ctl_put_line(stdout, "%s", buf_text(&line));
+	buf_done(&line);
 }
 
 int

@@ -451,6 +451,10 @@ class Outcomes(Case):
         fake = self.serve(restart=[ok], stop=[down], start=[dict(ok, state="STARTING")], signal=[ok])
         self.assertEqual(self.said("restart", "web"), "web:0: restarted, pid 5\n")
         self.assertEqual(self.said("stop", "web"), "web:0: stopped\n")
+        fake.answers["stop"] = [dict(down, state="FATAL")]
+        self.assertEqual(self.said("stop", "web"), "web:0: not running (FATAL)\n")
+        fake.answers["restart"] = [dict(down, state="EXITED")]
+        self.assertEqual(self.said("restart", "web"), "web:0: restarted, EXITED meanwhile\n")
         self.assertEqual(self.said("start", "web", "--no-wait"), "web:0: STARTING, pid 5\n")
         self.assertEqual(fake.asked("start")[0]["wait"], False)
         self.assertEqual(self.said("signal", "HUP", "web"), "web:0: signalled, pid 5\n")
@@ -747,6 +751,13 @@ class Ends(Case):
             peer.shutdown(socket.SHUT_RDWR)
         self.serve(upgrade=upgrade)
         self.assertEqual(self.said("upgrade"), "upgraded: 0.1.0 -> 0.2.0 (incarnation 3 -> 4)\n")
+
+    def test_an_upgrade_that_failed(self):
+        def upgrade(_params, _peer):
+            self.fake.answers["info"] = dict(INFO, upgrade_error="cannot execute x: no such file")
+            return {"upgrading": True, "incarnation": 3}
+        self.serve(upgrade=upgrade)
+        self.assertIn("cannot execute x", self.complained("upgrade", status=1))
 
 
 class Odd(Case):
