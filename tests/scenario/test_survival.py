@@ -125,6 +125,20 @@ class MasterInEachState(driver.Case):
         sup.wait_state("other", "STOPPED")
         sup.wait_other_pid("web:0", pids["web:0"])
 
+    def test_at_every_moment_of_a_stop(self):
+        """The master dies between the signal, the exit and the end of the tree."""
+        sup = self.supervisord(fleet(web='command = "@P/pause"; processes = 20; start_seconds = "0s"; stop_timeout = "2s";'))
+        sup.wait_running()
+        dice = random.Random(3)
+        for _ in range(100 if driver.LONG else 25):
+            old, master = sup.pids(), sup.master()
+            sup.rpc("restart", targets=["all"], wait=False)
+            driver.let_pass(dice.random() * 0.008)
+            os.kill(master, signal.SIGKILL)
+            sup.wait_new_master(master)
+            sup.wait_running(deadline=10)
+            self.assertFalse(set(old.values()) & set(sup.pids().values()))
+
     def test_a_master_that_cannot_be_run_for_a_while(self):
         home = copy_of_programs(self)
         sup = self.supervisord(fleet(web='command = "@P/pause"; processes = 3;'),
