@@ -30,20 +30,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/arena.h"
+#include "config/lex_int.h"
 #include "config/report.h"
 #include "supervisord/base/buf.h"
 
 #define DEPTH_MAX 32
-
-enum scalar {
-	SCALAR_NONE,
-	SCALAR_INT,
-	SCALAR_INT64,
-	SCALAR_FLOAT,
-	SCALAR_STRING,
-	SCALAR_BOOL
-};
 
 static const char *const scalar_names[] = {
 	[SCALAR_NONE] = "nothing",
@@ -66,25 +57,12 @@ struct scope {
 	char close; /* '\0': the file */
 };
 
-struct lex {
-	const char *p, *end;
-	unsigned line;
-	unsigned breaks; /* line breaks not yet written */
-	const char *path;
-	struct report *report;
-	struct buf *out;
-	struct arena arena;
-	struct map names; /* "ID.NAME" to its line, as a pointer */
-	unsigned scopes;
-	unsigned string_from, string_to; /* lines of the last long string */
-};
-
 /* Every failure ends the reading: 0 is success, -EINVAL has been reported. */
 static int read_value(struct lex *x, struct scope *up, const char *name,
     size_t size, enum scalar *ret);
 
-static int __attribute__((format(printf, 3, 4)))
-bad(struct lex *x, unsigned line, const char *fmt, ...)
+int
+lex_bad(struct lex *x, unsigned line, const char *fmt, ...)
 {
 	char words[512], hint[128] = "";
 	va_list ap;
@@ -108,8 +86,8 @@ name_byte(char c)
 }
 
 /* The word at p, for a message. */
-static int
-word_size(const struct lex *x)
+int
+lex_word_size(const struct lex *x)
 {
 	const char *p = x->p;
 
@@ -121,28 +99,28 @@ word_size(const struct lex *x)
 static int
 unexpected(struct lex *x, const char *wanted)
 {
-	int n = word_size(x);
+	int n = lex_word_size(x);
 
 	if (x->p == x->end)
-		return bad(
+		return lex_bad(
 		    x, x->line, "the file ends where %s should be", wanted);
 	if (*x->p == '@')
-		return bad(x, x->line,
+		return lex_bad(x, x->line,
 		    "@include is not supported: write include = "
 		    "[ \"FILE\" ]; at the top of the file");
 	if (n > 0)
-		return bad(
+		return lex_bad(
 		    x, x->line, "expected %s, not \"%.*s\"", wanted, n, x->p);
 	if (*x->p < ' ' || *x->p == 0x7f)
-		return bad(x, x->line, "expected %s, not byte 0x%02x", wanted,
-		    (unsigned char)*x->p);
-	return bad(x, x->line, "expected %s, not \"%c\"", wanted, *x->p);
+		return lex_bad(x, x->line, "expected %s, not byte 0x%02x",
+		    wanted, (unsigned char)*x->p);
+	return lex_bad(x, x->line, "expected %s, not \"%c\"", wanted, *x->p);
 }
 
 /* Line breaks are written in front of the next name or value: libconfig takes
  * an element's line from the separator or bracket behind it. */
-static void
-newline(struct lex *x)
+void
+lex_newline(struct lex *x)
 {
 	x->line++;
 	x->breaks++;
@@ -155,8 +133,8 @@ write_breaks(struct lex *x)
 		buf_char(x->out, '\n');
 }
 
-static bool
-at(const struct lex *x, const char *text)
+bool
+lex_at(const struct lex *x, const char *text)
 {
 	size_t n = strlen(text);
 
@@ -164,28 +142,29 @@ at(const struct lex *x, const char *text)
 }
 
 /* White space and comments; of both only the line breaks are kept. */
-static int
-skip(struct lex *x)
+int
+lex_skip(struct lex *x)
 {
 	unsigned from;
 
 	while (x->p < x->end) {
 		if (*x->p == '\n') {
-			newline(x);
+			lex_newline(x);
 			x->p++;
 		} else if (strchr(" \t\r\f\v", *x->p) != NULL) {
 			x->p++;
-		} else if (*x->p == '#' || at(x, "//")) {
+		} else if (*x->p == '#' || lex_at(x, "//")) {
 			while (x->p < x->end && *x->p != '\n')
 				x->p++;
-		} else if (at(x, "/*")) {
+		} else if (lex_at(x, "/*")) {
 			from = x->line;
-			for (x->p += 2; x->p < x->end && !at(x, "*/"); x->p++) {
+			for (x->p += 2; x->p < x->end && !lex_at(x, "*/");
+			     x->p++) {
 				if (*x->p == '\n')
-					newline(x);
+					lex_newline(x);
 			}
 			if (x->p == x->end)
-				return bad(x, from,
+				return lex_bad(x, from,
 				    "this comment is never closed: \"*/\" is "
 				    "missing");
 			x->p += 2;
@@ -194,169 +173,6 @@ skip(struct lex *x)
 		}
 	}
 	return 0;
-}
-
-/* --- scalars ---------------------------------------------------------------
- */
-
-/* One string literal. libconfig's escapes pass as they are. */
-static int
-read_string(struct lex *x)
-{
-	unsigned from = x->line;
-
-	buf_char(x->out, '"');
-	for (x->p++; x->p < x->end && *x->p != '"'; x->p++) {
-		if (at(x, "\\x00"))
-			return bad(
-			    x, x->line, "a string can't hold a NUL byte");
-		if (*x->p == '\\' && x->p + 1 < x->end) {
-			buf_char(x->out, '\\');
-			if (x->p[1] != '\n')
-				x->p++;
-		}
-		if (*x->p == '\n') {
-			newline(x);
-			buf_str(x->out, "\\n");
-		} else {
-			buf_char(x->out, *x->p);
-		}
-	}
-	if (x->p == x->end)
-		return bad(
-		    x, from, "this string is never closed: a quote is missing");
-	x->p++;
-	buf_char(x->out, '"');
-	if (x->line > from) {
-		x->string_from = from;
-		x->string_to = x->line;
-	}
-	return 0;
-}
-
-/* "a" "b" is one string. */
-static int
-read_strings(struct lex *x)
-{
-	int err;
-
-	do {
-		err = read_string(x);
-		if (err == 0)
-			err = skip(x);
-	} while (err == 0 && x->p < x->end && *x->p == '"');
-	return err;
-}
-
-static int
-check_integer(
-    struct lex *x, const char *word, int base, bool wide, enum scalar *ret)
-{
-	long long n;
-
-	*ret = wide ? SCALAR_INT64 : SCALAR_INT;
-	errno = 0;
-	/* Sixteen hexadecimal digits are a pattern of bits to libconfig, and
-	 * to nobody here. */
-	n = strtoll(word, NULL, base);
-	if (errno == ERANGE)
-		return bad(x, x->line, "%s is too big a number", word);
-	if (!wide && (n > INT_MAX || n < INT_MIN))
-		return bad(x, x->line,
-		    "%s does not fit into 32 bits: write %sL, or a string "
-		    "with a unit (\"4G\")",
-		    word, word);
-	return 0;
-}
-
-static bool
-is_float(const char *word)
-{
-	const char *p = word + strspn(word, "+-");
-	size_t digits = strspn(p, "0123456789");
-
-	if (p > word + 1)
-		return false;
-	p += digits;
-	if (*p == '.') {
-		size_t more = strspn(p + 1, "0123456789");
-
-		digits += more;
-		p += 1 + more;
-	}
-	if (digits > 0 && (*p == 'e' || *p == 'E')) {
-		p++;
-		if (*p == '+' || *p == '-')
-			p++;
-		if (!isdigit((unsigned char)*p))
-			return false;
-		p += strspn(p, "0123456789");
-	}
-	return digits > 0 && *p == '\0';
-}
-
-static int
-check_number(struct lex *x, char *word, enum scalar *ret)
-{
-	size_t n = strlen(word);
-	bool hex = strncasecmp(word, "0x", 2) == 0, wide = false;
-	const char *digits =
-	    hex ? word + 2 : word + (*word == '-' || *word == '+');
-
-	if (is_float(word) && strpbrk(word, ".eE") != NULL) {
-		*ret = SCALAR_FLOAT;
-		if (strtod(word, NULL) > 1e300 || strtod(word, NULL) < -1e300)
-			return bad(x, x->line, "%s is too big a number", word);
-		return 0;
-	}
-	while (n > 0 && word[n - 1] == 'L' && strlen(word) - n < 2) {
-		wide = true;
-		n--;
-	}
-	if (strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789") !=
-		(size_t)(word + n - digits) ||
-	    digits == word + n)
-		return bad(x, x->line,
-		    "\"%s\" is not a number; text needs quotes: \"%s\"", word,
-		    word);
-	word[n] = '\0';
-	return check_integer(x, word, hex ? 16 : 10, wide, ret);
-}
-
-static int
-read_number(struct lex *x, enum scalar *ret)
-{
-	char word[64];
-	const char *from = x->p;
-	size_t n;
-
-	while (x->p < x->end &&
-	       (isalnum((unsigned char)*x->p) || *x->p == '.' || *x->p == '_' ||
-		   ((*x->p == '-' || *x->p == '+') &&
-		       (x->p == from || x->p[-1] == 'e' || x->p[-1] == 'E'))))
-		x->p++;
-	n = (size_t)(x->p - from);
-	if (n >= sizeof word)
-		return bad(x, x->line, "%.20s... is too long a number", from);
-	memcpy(word, from, n);
-	word[n] = '\0';
-	buf_add(x->out, from, n);
-	return check_number(x, word, ret);
-}
-
-static int
-read_word(struct lex *x, enum scalar *ret)
-{
-	int n = word_size(x);
-
-	if ((n == 4 && strncasecmp(x->p, "true", 4) == 0) ||
-	    (n == 5 && strncasecmp(x->p, "false", 5) == 0)) {
-		buf_add(x->out, x->p, (size_t)n);
-		x->p += n;
-		*ret = SCALAR_BOOL;
-		return 0;
-	}
-	return bad(x, x->line, "text needs quotes: \"%.*s\"", n, x->p);
 }
 
 /* --- groups, arrays, lists ---------------------------------------------------
@@ -412,15 +228,15 @@ static int
 check_name(struct lex *x, const char *name, size_t size)
 {
 	if (size > 200)
-		return bad(x, x->line, "%.40s... is too long a name", name);
+		return lex_bad(x, x->line, "%.40s... is too long a name", name);
 	if (!isalpha((unsigned char)name[0]) || memchr(name, '.', size) != NULL)
-		return bad(x, x->line,
+		return lex_bad(x, x->line,
 		    "\"%.*s\" can't be the name of a setting: a letter, then "
 		    "letters, digits, _ and -",
 		    (int)size, name);
 	if ((size == 4 && strncasecmp(name, "true", 4) == 0) ||
 	    (size == 5 && strncasecmp(name, "false", 5) == 0))
-		return bad(x, x->line,
+		return lex_bad(x, x->line,
 		    "\"%.*s\" can't be the name of a setting", (int)size, name);
 	return 0;
 }
@@ -452,23 +268,23 @@ read_name(struct lex *x, const struct scope *s, bool worker,
 			return err;
 	} else {
 		if (size > 200)
-			return bad(
+			return lex_bad(
 			    x, line, "%.40s... is too long a name", name);
 		buf_fmt(x->out, "%s{" LEX_NAME ":\"%.*s\";",
 		    s->index > 0 ? "," : "", (int)size, name);
 	}
-	err = skip(x);
+	err = lex_skip(x);
 	if (err < 0)
 		return err;
 	if (x->p == x->end || (*x->p != '=' && *x->p != ':'))
-		return bad(
+		return lex_bad(
 		    x, line, "expected \"=\" after \"%.*s\"", (int)size, name);
 	x->p++;
 	if (!worker)
 		buf_char(x->out, '=');
 	*ret_name = name;
 	*ret_size = size;
-	return skip(x);
+	return lex_skip(x);
 }
 
 static int read_settings(struct lex *x, struct scope *s);
@@ -503,7 +319,7 @@ read_worker(struct lex *x, struct scope *s)
 	if (err < 0)
 		return err;
 	buf_char(x->out, '}');
-	err = skip(x);
+	err = lex_skip(x);
 	if (err == 0 && x->p < x->end && (*x->p == ';' || *x->p == ','))
 		x->p++;
 	return err;
@@ -520,11 +336,11 @@ read_settings(struct lex *x, struct scope *s)
 	int err;
 
 	for (;; s->index++) {
-		err = skip(x);
+		err = lex_skip(x);
 		if (err < 0)
 			return err;
 		if (x->p == x->end && s->close != '\0')
-			return bad(x, s->line,
+			return lex_bad(x, s->line,
 			    "the \"{\" opened here is never closed");
 		if (x->p == x->end)
 			return 0;
@@ -542,7 +358,7 @@ read_settings(struct lex *x, struct scope *s)
 		if (err == 0)
 			err = read_value(x, s, name, size, &scalar);
 		if (err == 0)
-			err = skip(x);
+			err = lex_skip(x);
 		if (err < 0)
 			return err;
 		if (x->p < x->end && (*x->p == ';' || *x->p == ','))
@@ -559,11 +375,11 @@ read_elements(struct lex *x, struct scope *s)
 	int err;
 
 	for (;; s->index++) {
-		err = skip(x);
+		err = lex_skip(x);
 		if (err < 0)
 			return err;
 		if (x->p == x->end)
-			return bad(x, s->line,
+			return lex_bad(x, s->line,
 			    "the \"%c\" opened here is never closed",
 			    s->close == ']' ? '[' : '(');
 		if (*x->p == s->close) {
@@ -576,13 +392,13 @@ read_elements(struct lex *x, struct scope *s)
 		scalar = SCALAR_NONE;
 		err = read_value(x, s, NULL, 0, &scalar);
 		if (err == 0)
-			err = skip(x);
+			err = lex_skip(x);
 		if (err < 0)
 			return err;
 		if (s->index == 0)
 			first = scalar;
 		if (s->close == ']' && scalar != first)
-			return bad(x, line,
+			return lex_bad(x, line,
 			    "an array holds values of one type: %s after %s",
 			    scalar_names[scalar], scalar_names[first]);
 		if (x->p < x->end && *x->p == ',')
@@ -602,7 +418,8 @@ read_scope(struct lex *x, struct scope *s)
 	for (const struct scope *up = s->up; up != NULL; up = up->up)
 		depth++;
 	if (depth > DEPTH_MAX)
-		return bad(x, x->line, "nested more than %d deep", DEPTH_MAX);
+		return lex_bad(
+		    x, x->line, "nested more than %d deep", DEPTH_MAX);
 	list = is_workers(s) && *x->p == '{';
 	s->close = *x->p == '{' ? '}' : *x->p == '[' ? ']' : ')';
 	s->id = ++x->scopes;
@@ -625,7 +442,7 @@ read_value(struct lex *x, struct scope *up, const char *name, size_t size,
 	write_breaks(x);
 	if (c == '{' || c == '[' || c == '(') {
 		if (up->close == ']')
-			return bad(x, x->line,
+			return lex_bad(x, x->line,
 			    "an array [ ] holds strings, numbers or booleans "
 			    "only; a list is written ( )");
 		*ret = SCALAR_NONE;
@@ -633,12 +450,12 @@ read_value(struct lex *x, struct scope *up, const char *name, size_t size,
 	}
 	if (c == '"') {
 		*ret = SCALAR_STRING;
-		return read_strings(x);
+		return lex_strings(x);
 	}
 	if (isdigit((unsigned char)c) || c == '+' || c == '-' || c == '.')
-		return read_number(x, ret);
+		return lex_number(x, ret);
 	if (isalpha((unsigned char)c) || c == '_')
-		return read_word(x, ret);
+		return lex_word(x, ret);
 	return unexpected(x, "a value");
 }
 
@@ -657,13 +474,14 @@ lex_text(const char *text, size_t size, const char *path, struct report *report,
 	int err;
 
 	if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
-		return bad(&x, 1,
+		return lex_bad(&x, 1,
 		    "the file starts with a byte order mark (BOM): save it as "
 		    "UTF-8 without one");
 	if (nul != NULL) {
 		for (const char *p = text; p < nul; p++)
 			x.line += *p == '\n';
-		return bad(&x, x.line, "a NUL byte: this is not a text file");
+		return lex_bad(
+		    &x, x.line, "a NUL byte: this is not a text file");
 	}
 	err = read_settings(&x, &file);
 	map_done(&x.names);

@@ -99,12 +99,17 @@ int slots_read(struct reader *r, const struct slots *slots,
 int members_read(struct reader *r, const config_setting_t *group,
     const struct setting *row, void *base);
 
-/* --- value.c: settings into fields --- */
+/* --- value.c, word.c: settings into fields --- */
 extern const struct type type_bool, type_int, type_duration, type_size,
     type_enum, type_either, type_string, type_path, type_factor, type_mode,
     type_names, type_log_file, type_state_dir, type_group_id, type_run_dir,
     type_group;
-/* NULL-terminated arrays, or NULL; of pointers to them. */
+/* Of pointers to fields. */
+bool same_bool(const void *a, const void *b);
+bool same_int(const void *a, const void *b);
+bool same_int64(const void *a, const void *b);
+bool same_string(const void *a, const void *b); /* may be NULL */
+/* NULL-terminated arrays, or NULL. */
 bool same_strings(const void *a, const void *b);
 
 /* The expanded text of a string setting; NULL: reported, or nomem. */
@@ -114,6 +119,7 @@ const char *text_expand(
     struct reader *r, const config_setting_t *s, const char *raw, bool index);
 /* Reports that the value is none of the type. */
 int fail_type(struct reader *r, const config_setting_t *s, const char *words);
+bool is_decimal(const char *text);
 /* A string, or an array or list of strings: how many, and each of them. */
 int strings_count(
     struct reader *r, const config_setting_t *s, const char *words);
