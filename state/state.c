@@ -459,3 +459,9 @@ state_forget_saved(struct state *s)
 {
 	saved_free(&s->saved);
 }
+
+uint64_t
+state_last_event(const struct state *s)
+{
+	return s->saved.last_event;
+}

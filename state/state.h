@@ -95,6 +95,9 @@ int state_fd(const struct state *s);
 uint64_t state_put_instance(struct state *s, const struct state_instance *row);
 uint64_t state_put_event(struct state *s, const struct state_event *row);
 uint64_t state_put_exit(struct state *s, const struct state_exit *row);
+/* Sequence number of the last event that was in the store at open. A later one
+ * was not stored. */
+uint64_t state_last_event(const struct state *s);
 /* The instance left the config. Its exits and events stay. */
 uint64_t state_drop_instance(struct state *s, const char *name);
 /* Text under a key, for the master's own small facts ("scale.web" = "4");

@@ -10,7 +10,7 @@
 #include "supervisord/base/log.h"
 
 #define MEMORY_MAGIC   0x53564d4dU
-#define MEMORY_VERSION 1U
+#define MEMORY_VERSION 2U
 
 struct shared {
 	uint32_t magic;
@@ -19,7 +19,10 @@ struct shared {
 	uint32_t used; /* no row at or behind this one has ever been used */
 	uint32_t stopping;
 	int32_t exit_status;
-	uint64_t pad[5];
+	uint32_t next_event;
+	uint32_t pad;
+	uint64_t more[4];
+	struct memory_event events[MEMORY_EVENTS];
 	struct memory_row rows[MEMORY_ROWS];
 };
 
@@ -117,6 +120,42 @@ memory_open(int fd, int *ret_fd, bool *ret_fresh)
 			push_free(m, i - 1);
 	}
 	return m;
+}
+
+struct memory_event *
+memory_next_event(struct memory *m)
+{
+	struct memory_event *e;
+
+	e = &m->shared->events[m->shared->next_event % MEMORY_EVENTS];
+	m->shared->next_event++;
+	e->sequence = 0;
+	return e;
+}
+
+static int
+by_sequence(const void *a, const void *b)
+{
+	const struct memory_event *x = a, *y = b;
+
+	return x->sequence < y->sequence ? -1 : x->sequence > y->sequence;
+}
+
+size_t
+memory_take_events(struct memory *m, uint64_t after, struct memory_event *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < MEMORY_EVENTS; i++) {
+		struct memory_event *e = &m->shared->events[i];
+
+		if (e->sequence > after)
+			out[n++] = *e;
+		if (e->sequence != 0)
+			e->sequence = 0;
+	}
+	qsort(out, n, sizeof *out, by_sequence);
+	return n;
 }
 
 void

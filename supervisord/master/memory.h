@@ -14,12 +14,14 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "supervisord/master/policy/life.h"
 #include "supervisord/proto/messages.h"
 
-#define MEMORY_ROWS 65536
+#define MEMORY_ROWS   65536
+#define MEMORY_EVENTS 1024
 
 /* How a process ended. */
 struct exit_info {
@@ -52,6 +54,22 @@ struct memory_row {
 	uint8_t pad[5];
 };
 
+/*
+ * The latest events, for those that the store had not committed when the master
+ * was killed. Longer texts are cut.
+ */
+struct memory_event {
+	uint64_t sequence; /* the store's; 0: not valid */
+	int64_t at_ms;
+	int64_t actor_uid, actor_pid;
+	uint8_t from, to;  /* enum life_state; ST_COUNT: none */
+	uint8_t pad[6];
+	char name[PROTO_NAME]; /* "": supervisord itself */
+	char kind[16];
+	char actor_command[120];
+	char reason[184];
+};
+
 struct memory;
 
 /*
@@ -64,6 +82,14 @@ struct memory *memory_open(int fd, int *ret_fd, bool *ret_fresh);
 /* A shutdown that has begun is finished by the next master, with its status. */
 void memory_set_stopping(struct memory *m, int status);
 bool memory_is_stopping(const struct memory *m, int *ret_status);
+
+/* The oldest event's place, to be filled; not valid until its sequence is set. */
+struct memory_event *memory_next_event(struct memory *m);
+
+/* Takes the events above `after` out, in order, into an array of MEMORY_EVENTS;
+ * how many. */
+size_t memory_take_events(struct memory *m, uint64_t after,
+    struct memory_event *out);
 
 /* A free row, cleared, with the name set; NULL: full. */
 struct memory_row *memory_new(struct memory *m, const char *name);

@@ -75,6 +75,8 @@ news(struct ev_loop *loop, ev_io *io, int events)
 	}
 }
 
+static void store_kept_events(struct master *m);
+
 /* Everything of one turn of the loop goes into one transaction. */
 bool
 record_open(struct master *m, bool *ret_clean)
@@ -91,6 +93,7 @@ record_open(struct master *m, bool *ret_clean)
 	ev_io_init(&m->state_io, news, state_fd(m->state), EV_READ);
 	m->state_io.data = m;
 	ev_io_start(m->loop, &m->state_io);
+	store_kept_events(m);
 	state_begin(m->state, m->hello.run, procfs_self(), VERSION, m->boot_id,
 	    ret_clean, &m->incarnation);
 	if (state_health(m->state) != NULL)
@@ -131,6 +134,71 @@ event_json(struct buf *b, const struct state_event *e, uint64_t sequence)
 	jw_object_end(b);
 }
 
+static uint8_t
+state_index(const char *name)
+{
+	uint8_t i = 0;
+
+	while (i < ST_COUNT &&
+	    (name == NULL || strcmp(life_state_names[i], name) != 0))
+		i++;
+	return i;
+}
+
+/* Until the store has it, memory that outlives us has. */
+static uint64_t
+store_event(struct master *m, const struct state_event *e)
+{
+	struct memory_event *kept = memory_next_event(m->memory);
+
+	kept->at_ms = e->at_ms;
+	kept->actor_uid = e->actor_uid;
+	kept->actor_pid = e->actor_pid;
+	kept->from = state_index(e->from);
+	kept->to = state_index(e->to);
+	snprintf(kept->name, sizeof kept->name, "%s",
+	    e->name != NULL ? e->name : "");
+	snprintf(kept->kind, sizeof kept->kind, "%s", e->kind);
+	snprintf(kept->actor_command, sizeof kept->actor_command, "%s",
+	    e->actor_command != NULL ? e->actor_command : "");
+	snprintf(kept->reason, sizeof kept->reason, "%s",
+	    e->reason != NULL ? e->reason : "");
+	kept->sequence = state_put_event(m->state, e);
+	return kept->sequence;
+}
+
+/* What the master before has seen and the store has not. */
+static void
+store_kept_events(struct master *m)
+{
+	struct memory_event *kept = calloc(MEMORY_EVENTS, sizeof *kept);
+	size_t n = 0;
+
+	if (kept != NULL)
+		n = memory_take_events(m->memory, state_last_event(m->state),
+		    kept);
+	for (size_t i = 0; i < n; i++) {
+		const struct memory_event *k = &kept[i];
+		struct state_event e = {
+			.at_ms = k->at_ms,
+			.name = k->name[0] != '\0' ? k->name : NULL,
+			.from = k->from < ST_COUNT ? life_state_names[k->from]
+			                           : NULL,
+			.to = k->to < ST_COUNT ? life_state_names[k->to] : NULL,
+			.kind = k->kind,
+			.reason = k->reason,
+			.actor_uid = k->actor_uid,
+			.actor_pid = k->actor_pid,
+			.actor_command = k->actor_command[0] != '\0'
+			    ? k->actor_command
+			    : NULL,
+		};
+
+		store_event(m, &e);
+	}
+	free(kept);
+}
+
 static void
 put_event(struct master *m, struct state_event *e, const struct actor *by)
 {
@@ -140,7 +208,7 @@ put_event(struct master *m, struct state_event *e, const struct actor *by)
 	e->actor_uid = by->uid;
 	e->actor_pid = by->pid;
 	e->actor_command = by->command;
-	sequence = state_put_event(m->state, e);
+	sequence = store_event(m, e);
 	if (control_has_subscribers(m->control)) {
 		struct buf json;
 
