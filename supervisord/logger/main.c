@@ -25,6 +25,7 @@
 #include "supervisord/logger/peers.h"
 #include "supervisord/logger/sink.h"
 #include "supervisord/logger/stream.h"
+#include "supervisord/logger/syslog.h"
 
 #define GUARDIAN    3
 #define BATCH       (3 * NS_PER_MS)
@@ -102,8 +103,8 @@ static void
 wait_and_serve(bool busy)
 {
 	struct pollfd f[PIPES_FD + 1];
-	int64_t when =
-	    MIN_OF(sinks_next_retry(), orphan_silent() ? INT64_MAX : turn_at);
+	int64_t when = orphan_silent() ? orphan_deadline()
+				       : MIN_OF(sinks_next_retry(), turn_at);
 	struct timespec ts;
 
 	watch(f);
@@ -156,8 +157,11 @@ main(void)
 		orphan_serve();
 		peers_tell();
 	}
-	if (peers_finish())
+	if (peers_finish()) {
+		syslog_last_lines();
 		stream_drain_all(clock_mono() + FINISH_TIME);
+	}
 	sinks_finish();
+	orphan_end();
 	return 0;
 }

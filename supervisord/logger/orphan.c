@@ -9,14 +9,18 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "supervisord/base/clock.h"
 #include "supervisord/base/log.h"
 #include "supervisord/logger/peers.h"
 #include "supervisord/logger/stream.h"
 #include "supervisord/proto/channel.h"
 
+#define PATIENCE (10 * NS_PER_SEC) /* with an heir that does not read */
+
 static bool orphaned, done, all_sent, bind_failed;
 static int listener = -1, heir = -1;
 static size_t sent;
+static int64_t give_up;
 
 void
 orphan_begin(void)
@@ -117,6 +121,7 @@ welcome(void)
 	heir = fd;
 	sent = 0;
 	all_sent = false;
+	give_up = clock_mono() + PATIENCE;
 }
 
 static void
@@ -136,8 +141,10 @@ hand_over(struct pipe *p)
 
 	memcpy(m.name, p->stream->name, sizeof m.name);
 	r = channel_send(heir, MSG_ORPHAN_PIPE, &m, NULL, 0, p->fd);
-	if (r == 0)
+	if (r == 0) {
 		sent++;
+		give_up = clock_mono() + PATIENCE;
+	}
 	return r;
 }
 
@@ -150,8 +157,21 @@ send_rest(void)
 		r = channel_send(heir, MSG_ORPHAN_END, NULL, NULL, 0, -1);
 	if (r == 0)
 		all_sent = true;
-	else if (r != -EAGAIN)
+	else if (r != -EAGAIN || clock_mono() >= give_up)
 		go_on_reading();
+}
+
+int64_t
+orphan_deadline(void)
+{
+	return heir >= 0 && !all_sent ? give_up : INT64_MAX;
+}
+
+void
+orphan_end(void)
+{
+	if (listener >= 0)
+		(void)unlink(peers_home());
 }
 
 /* The heir says nothing: it reads, and hangs up when it has all. */

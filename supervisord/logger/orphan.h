@@ -10,6 +10,7 @@
  */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 void orphan_begin(void);
 bool orphan_is(void);
@@ -18,6 +19,8 @@ bool orphan_silent(void); /* handing over: nothing may be read */
 
 int orphan_fd(void); /* the listener or the new master, or -1 */
 short orphan_events(void);
-void orphan_serve(void); /* after poll, and each time round */
+int64_t orphan_deadline(void); /* CLOCK_MONOTONIC ns, or INT64_MAX */
+void orphan_serve(void);       /* after poll, and each time round */
+void orphan_end(void);         /* leaves no socket behind */
 
 #endif

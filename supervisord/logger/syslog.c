@@ -25,12 +25,19 @@ static const char *dev_log = "/dev/log";
 static int sock = -1;
 static uint64_t lost;
 static int64_t said;
+static bool last;
 
 void
 syslog_path(const char *path)
 {
 	if (path != NULL)
 		dev_log = path;
+}
+
+void
+syslog_last_lines(void)
+{
+	last = true;
 }
 
 static int
@@ -137,7 +144,8 @@ syslog_move(struct sink *sink, struct pipe *p, size_t avail)
 
 		/* A line without its end stays in the pipe until it comes,
 		 * unless nobody is left who could write it. */
-		if (nl == NULL && left < LINE_MAX_ && !nobody_writes(p))
+		if (nl == NULL && left < LINE_MAX_ && !last &&
+		    !nobody_writes(p))
 			break;
 		if (size > 0)
 			put_line(p->stream, data + used, size);

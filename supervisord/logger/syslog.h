@@ -8,5 +8,6 @@
  */
 
 void syslog_path(const char *path); /* borrowed */
+void syslog_last_lines(void);       /* from now on, also those without an end */
 
 #endif

@@ -720,6 +720,10 @@ class Others(Case):
             stream.write(b"unfinished")
             stream.hang_up()
             self.assertTrue(log.recv(1000).endswith(b" web:0: unfinished"))
+            stream.open_again()
+            stream.write(b"last words")
+            self.assertEqual(logger.finish(), 0)
+            self.assertTrue(log.recv(1000).endswith(b" web:0: last words"))
 
 
 class Quiet(Case):
@@ -878,6 +882,7 @@ class Orphan(Case):
         self.assertTrue(select.select([got["web:0"]], [], [], DEADLINE)[0])
         heir.close()
         self.assertEqual(logger.wait(), 0)
+        self.assertFalse(os.path.exists(self.home))
         self.assertEqual(os.read(got["web:0"], 100), b"for the next\n")
 
     def test_an_heir_that_goes_too_early(self):
