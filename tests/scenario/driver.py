@@ -471,8 +471,9 @@ class Supervisor:
     @staticmethod
     def _check_late(end, deadline, what, last):
         if time.monotonic() > end:
-            if isinstance(last, list) and len(last) > 8:
-                last = last[:8] + ["..."]
+            if isinstance(last, list):
+                last = ", ".join("%s %s %s (%s)" % (r["name"], r["state"], r["pid"], r["reason"])
+                                 for r in last[:12]) + (", ..." if len(last) > 12 else "")
             raise Late("not within %gs: %s; last seen: %s" % (deadline, what, last))
 
     @staticmethod
