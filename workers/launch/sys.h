@@ -10,7 +10,14 @@
 #include <stdint.h>
 #include <sys/syscall.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||     \
+    __has_feature(memory_sanitizer)
+#define LAUNCH_SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||           \
+    defined(LAUNCH_SANITIZED)
 #define LAUNCH_CAN_SHARE 0 /* sanitizers keep books on stacks and threads */
 #elif defined(__x86_64__) || defined(__aarch64__)
 #define LAUNCH_CAN_SHARE 1
