@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -22,8 +23,16 @@
 #define WALK_SHARE      20  /* walk for one part of the time in so many */
 #define SWEEP_DELAY     (200 * 1000)
 #define SWEEP_AT_A_TIME 128
+#define WALK_AT_A_TIME  2048
+#define FEW_DEAD        8 /* found one by one; more are worth a walk */
 
 static uint64_t count;
+
+static struct {
+	bool walking,
+	    useless; /* useless: the last walk found next to nothing */
+	uint32_t at, found;
+} sweep;
 
 static int64_t
 microseconds(struct timeval t)
@@ -90,12 +99,50 @@ reap_signalled(pid_t pid)
 	tree_changed(clock_mono() + sweep_delay());
 }
 
+/*
+ * Asking for any child walks the kernel's list up to the first dead one, which
+ * is dear when many have ended far down a long list. Then each child is asked
+ * by its pid instead, a part of the table at a time.
+ */
+static void
+walk(void)
+{
+	uint32_t end = MIN_OF(sweep.at + WALK_AT_A_TIME, table_used());
+
+	for (; sweep.at < end; sweep.at++) {
+		const struct slot *s = &table_slots[sweep.at];
+
+		if (s->child.state == CHILD_ALIVE && s->pidfd < 0 &&
+		    reap_one(P_PID, s->child.pid) > 0)
+			sweep.found++;
+	}
+	if (sweep.at < table_used())
+		return;
+	/* Those that are left are orphans, which no walk finds. */
+	sweep.walking = false;
+	sweep.useless = sweep.found < FEW_DEAD;
+}
+
 void
 reap_sweep(void)
 {
+	bool many = table_alive() >= FEW_CHILDREN;
+
+	if (sweep.walking) {
+		walk();
+		loop_timer(TIMER_SWEEP, clock_mono());
+		return;
+	}
 	for (int i = 0; i < SWEEP_AT_A_TIME; i++) {
-		if (reap_one(P_ALL, 0) <= 0)
+		if (reap_one(P_ALL, 0) <= 0) {
+			sweep.useless = false;
 			return;
+		}
+		if (many && !sweep.useless && i + 1 == FEW_DEAD) {
+			sweep.walking = true;
+			sweep.at = sweep.found = 0;
+			break;
+		}
 	}
 	loop_timer(TIMER_SWEEP, clock_mono());
 }
