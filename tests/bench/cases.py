@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import measure
-from fleets import Bare, Ours, Python, Runit, S6, peers
+from fleets import Bare, Ours, OursLogged, Python, Runit, S6, peers
 from measure import BenchError, Result, median, ms, table
 
 RUNS = {}
@@ -24,7 +24,8 @@ def case(name):
 
 
 def available(kinds, bench):
-    return [k for k in kinds if k is not Ours or bench.have_ours()]
+    return [k for k in kinds
+            if not issubclass(k, Ours) or bench.have_ours()]
 
 
 def attempt(function, *args):
@@ -68,7 +69,7 @@ def start_table(times):
 @case("start-1000")
 def start_1000(bench):
     """Start 1,000 instances of a tiny static program."""
-    kinds = available([Bare, Ours], bench)
+    kinds = available([Bare, Ours, OursLogged], bench)
     times = start_rounds(bench, kinds, 1000, bench.rounds(3, 9))
     if bench.peers:
         times.update(start_rounds(bench, peers(), 1000, 1))
@@ -245,7 +246,7 @@ def idle(bench):
     """1,000 instances that do nothing: wake-ups and memory."""
     count, rows, results = 1000, [], []
     seconds = bench.rounds(5, 20)
-    kinds = available([Ours], bench) + (peers() if bench.peers else [])
+    kinds = available([OursLogged], bench) + (peers() if bench.peers else [])
     for kind in kinds:
         got = attempt(idle_once, bench, kind, count, seconds)
         if not got:
@@ -253,7 +254,7 @@ def idle(bench):
         woken, size, processes = got
         wakes = sum(woken.values())
         rows.append([kind.name, processes, wakes, "%.1f MiB" % (size / 2**20)])
-        if kind is Ours:
+        if kind is OursLogged:
             limit = 8 + count * 2 / 1024
             if woken:
                 print("  woken: %s" % ", ".join(
