@@ -119,9 +119,9 @@ buf_take(struct buf *b)
 {
 	char *data;
 
-	if (!b->failed && b->data == NULL)
+	if (b->data == NULL)
 		buf_reserve(b, 1);
-	if (b->failed) {
+	if (b->failed || b->data == NULL) {
 		buf_done(b);
 		return NULL;
 	}

@@ -105,8 +105,9 @@ format_line(char *line, size_t size, enum log_level level, const char *text)
 		    level_names[level]);
 	n = strlen(line);
 	copy_message(line + n, size - n - strlen(end), text);
-	strcat(line + n, end);
-	return strlen(line);
+	n = strlen(line);
+	memcpy(line + n, end, strlen(end) + 1);
+	return n + strlen(end);
 }
 
 static bool

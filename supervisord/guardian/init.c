@@ -172,18 +172,22 @@ explain(const struct running *r)
 static int
 start_command(struct running *r)
 {
-	r->pid = vfork();
-	if (r->pid == 0) {
+	/* NOLINTBEGIN(*Vfork,*vfork): to wait for the exec is the point */
+	pid_t pid = vfork();
+
+	if (pid == 0) {
 		become_command(r);
 		_exit(127);
 	}
-	if (r->pid < 0) {
+	/* NOLINTEND(*Vfork,*vfork) */
+	if (pid < 0) {
 		fprintf(stderr, "%s: cannot make a process for \"%s\": %s\n",
 		    r->o->name, r->o->command[0], strerror(errno));
 		return 1;
 	}
+	r->pid = pid;
 	if (r->error != 0) {
-		waitpid(r->pid, NULL, 0);
+		waitpid(pid, NULL, 0);
 		init_terminal_take(&r->terminal);
 		return explain(r);
 	}

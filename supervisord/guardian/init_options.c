@@ -229,11 +229,13 @@ env_is(const char *name, const char *value)
 static void
 take_environment(struct init *o)
 {
+	const char *verbosity = getenv("TINI_VERBOSITY");
+
 	if (o->flavour == INIT_TINI) {
 		o->subreaper |= getenv("TINI_SUBREAPER") != NULL;
 		o->group |= getenv("TINI_KILL_PROCESS_GROUP") != NULL;
-		if (getenv("TINI_VERBOSITY") != NULL)
-			o->verbosity = atoi(getenv("TINI_VERBOSITY"));
+		if (verbosity != NULL)
+			o->verbosity = atoi(verbosity);
 	}
 	if (o->flavour == INIT_DUMB) {
 		if (env_is("DUMB_INIT_SETSID", "0"))
