@@ -58,13 +58,37 @@ new_argv(struct reader *r, size_t n)
 	return argv;
 }
 
+/* The words of a line, each with a NUL behind it. */
+static int
+put_words(struct reader *r, const config_setting_t *s, const char *word,
+    size_t n, char ***ret)
+{
+	char **argv;
+	int err = 0;
+
+	if (n == 0)
+		return fail(r->l, s, "the command is empty");
+	if (is_assignment(word))
+		return fail(r->l, s,
+		    "\"%s\" is no program: no shell is run, set variables in "
+		    "environment { }",
+		    word);
+	argv = new_argv(r, n);
+	if (argv == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < n && err == 0; i++) {
+		err = put_word(r, s, word, argv, i);
+		word += strlen(word) + 1;
+	}
+	*ret = argv;
+	return err;
+}
+
 static int
 read_line(struct reader *r, const config_setting_t *s, char ***ret)
 {
-	const char *word;
 	struct buf words, why;
 	size_t n = 0;
-	char **argv = NULL;
 	int err;
 
 	buf_init(&words);
@@ -75,26 +99,11 @@ read_line(struct reader *r, const config_setting_t *s, char ***ret)
 		err = -ENOMEM;
 	} else if (err < 0) {
 		fail(r->l, s, "%s", buf_text(&why));
-	} else if (n == 0) {
-		err = fail(r->l, s, "the command is empty");
-	} else if (is_assignment(words.data)) {
-		err = fail(r->l, s,
-		    "\"%s\" is no program: no shell is run, set variables in "
-		    "environment { }",
-		    words.data);
 	} else {
-		argv = new_argv(r, n);
-		err = argv != NULL ? 0 : -ENOMEM;
-	}
-	word = words.data;
-	for (size_t i = 0; i < n && err == 0; i++) {
-		err = put_word(r, s, word, argv, i);
-		word += strlen(word) + 1;
+		err = put_words(r, s, words.data, n, ret);
 	}
 	buf_done(&words);
 	buf_done(&why);
-	if (err == 0)
-		*ret = argv;
 	return err;
 }
 

@@ -12,9 +12,10 @@ struct worker;
 enum change {
 	CHANGE_KEPT,    /* nothing differs */
 	CHANGE_LIVE,    /* applied without touching a process: rules, rotation,
-	                 * number of processes, log file paths */
-	CHANGE_RESTART, /* command, environment, directory, umask, or where stdout
-	                 * or stderr go in kind: its instances must be replaced */
+			 * number of processes, log file paths */
+	CHANGE_RESTART, /* command, environment, directory, umask, or where
+			 * stdout or stderr go in kind: its instances must be
+			 * replaced */
 	CHANGE_ADDED,
 	CHANGE_REMOVED
 };
@@ -23,11 +24,13 @@ struct worker_diff {
 	enum change change;
 	const struct worker *old, *new; /* NULL where there is none */
 	bool rules, output, processes;  /* what of the live kind differs */
-	char settings[256]; /* "command, umask": names for the plan, "" if none */
+	char settings[256]; /* "command, umask": names for the plan, "" if none
+			     */
 };
 
 struct fleet_diff {
-	struct worker_diff *workers; /* the new fleet's order, removed ones last */
+	struct worker_diff
+	    *workers; /* the new fleet's order, removed ones last */
 	size_t count;
 	/* master or control settings that only a restart of supervisord can
 	 * apply, "master.state_dir, control.mode", or "" */
@@ -35,10 +38,11 @@ struct fleet_diff {
 };
 
 /* Linear in the number of workers. 0 or -ENOMEM. Borrowed from both fleets. */
-int fleet_diff(const struct fleet *old, const struct fleet *new,
-    struct fleet_diff *ret);
+int fleet_diff(
+    const struct fleet *old, const struct fleet *new, struct fleet_diff *ret);
 void fleet_diff_done(struct fleet_diff *diff);
 
-extern const char *const change_names[]; /* "kept", "changed", "restarted", "added", "removed" */
+extern const char *const
+    change_names[]; /* "kept", "changed", "restarted", "added", "removed" */
 
 #endif

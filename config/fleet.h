@@ -24,8 +24,17 @@
 #define FLEET_INSTANCES  20000 /* most instances, of all workers together */
 #define FLEET_NAME_MAX   64    /* longest name of a worker */
 
-enum restart_mode { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER };
-enum stop_scope { SCOPE_TREE, SCOPE_GROUP, SCOPE_PROCESS };
+enum restart_mode {
+	RESTART_ALWAYS,
+	RESTART_ON_FAILURE,
+	RESTART_NEVER
+};
+
+enum stop_scope {
+	SCOPE_TREE,
+	SCOPE_GROUP,
+	SCOPE_PROCESS
+};
 
 struct backoff {
 	int64_t initial, max, reset_after;
@@ -63,8 +72,9 @@ enum output_kind {
 
 struct output {
 	enum output_kind kind;
-	char *file; /* (template) absolute; NULL: the default, LOG_DIR/INSTANCE.log
-	             * (stderr of its own: LOG_DIR/INSTANCE.err.log) */
+	char *file;       /* (template) absolute; NULL: the default,
+			   * LOG_DIR/INSTANCE.log       (stderr of its own:
+			   * LOG_DIR/INSTANCE.err.log) */
 	int64_t max_size; /* 0: never rotated; default 50M */
 	unsigned keep;    /* rotated files kept; default 10 */
 	bool compress;
@@ -77,31 +87,36 @@ struct worker {
 	unsigned line;
 	unsigned processes; /* 0 is allowed: none until scaled */
 	char **argv;        /* NULL-terminated, (template) each. argv[0] with a
-	                     * slash is absolute, else searched in PATH */
+			     * slash is absolute, else searched in PATH */
 	char *directory;    /* (template) NULL: supervisord's own */
 	unsigned umask;     /* or FLEET_NO_UMASK */
-	char **environment; /* NULL-terminated "NAME=value", (template) each: the
-	                     * whole of it, sorted by name, supervisord's own
-	                     * included unless clean_environment, but without
-	                     * the SUPERVISOR_ variables, which the master adds */
+	char *
+	    *environment; /* NULL-terminated "NAME=value", (template) each: the
+			   * whole of it, sorted by name, supervisord's own
+			   * included unless clean_environment, but without
+			   * the SUPERVISOR_ variables, which the master adds */
 	struct rules rules;
 	struct output out, err;
 };
 
-enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
+enum log_format {
+	LOG_FORMAT_TEXT,
+	LOG_FORMAT_JSON
+};
 
 struct settings {
-	char *state_dir;  /* NULL: "none", keep state in memory */
+	char *state_dir; /* NULL: "none", keep state in memory */
 	char *run_dir;
-	char *log_file;   /* NULL: stderr */
-	int log_level;    /* enum log_level */
+	char *log_file; /* NULL: stderr */
+	int log_level;  /* enum log_level */
 	bool log_json;
-	char *exit_with;  /* a worker's name, or NULL */
+	char *exit_with; /* a worker's name, or NULL */
 	int64_t shutdown_timeout;
 	unsigned max_starting; /* 0: no cap */
 	mode_t control_mode;
-	gid_t control_group;   /* (gid_t)-1: none asked for */
-	char **admins, **viewers; /* NULL-terminated: "name", "123" or "@group" */
+	gid_t control_group; /* (gid_t)-1: none asked for */
+	char **admins,
+	    **viewers; /* NULL-terminated: "name", "123" or "@group" */
 };
 
 struct fleet_own;
@@ -110,8 +125,8 @@ struct fleet {
 	struct settings settings;
 	struct worker **workers; /* in the order of the config */
 	size_t count;
-	/* Private: memory and index of a fleet that was loaded. NULL in one that
-	 * was put together by hand, whose maker frees it. */
+	/* Private: memory and index of a fleet that was loaded. NULL in one
+	 * that was put together by hand, whose maker frees it. */
 	struct fleet_own *own;
 };
 

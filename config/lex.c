@@ -68,6 +68,7 @@ lex_bad(struct lex *x, unsigned line, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is not */
 	vsnprintf(words, sizeof words, fmt, ap);
 	va_end(ap);
 	if (x->string_to > 0 && x->string_to <= line)
@@ -331,8 +332,8 @@ read_settings(struct lex *x, struct scope *s)
 {
 	bool workers = is_workers(s);
 	enum scalar scalar;
-	const char *name;
-	size_t size;
+	const char *name = NULL;
+	size_t size = 0;
 	int err;
 
 	for (;; s->index++) {

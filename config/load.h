@@ -20,7 +20,7 @@ struct load {
 	/* NULL: the disk. Else what an earlier load left in `snapshot`. */
 	const void *from;
 	size_t from_size;
-	char **environ;   /* what ${NAME} reads and what workers inherit */
+	char **environ; /* what ${NAME} reads and what workers inherit */
 };
 
 /*

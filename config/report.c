@@ -51,7 +51,7 @@ report_addv(struct report *r, const char *file, unsigned line, const char *fmt,
 	*l = (struct report_line){ file, line, r->count, key, (size_t)n };
 	memcpy(key, words, (size_t)n + 1);
 	memcpy(key + n + 1, &line, sizeof line);
-	strcpy(key + n + 1 + sizeof line, file);
+	memcpy(key + n + 1 + sizeof line, file, strlen(file));
 	free(words);
 	/* A fault in defaults is met again with every worker. */
 	n += (int)(1 + sizeof line + strlen(file));

@@ -56,7 +56,7 @@ record_find(const struct source *s, enum record_kind kind, const char *name)
 int
 source_init(struct source *s, const void *from, size_t size)
 {
-	const char *p = from, *end = p + size;
+	const char *p, *end;
 	struct head h;
 
 	memset(s, 0, sizeof *s);
@@ -64,6 +64,8 @@ source_init(struct source *s, const void *from, size_t size)
 	s->from = from;
 	if (from == NULL)
 		return 0;
+	p = from;
+	end = p + size;
 	if (size < sizeof magic || memcmp(p, magic, sizeof magic) != 0)
 		return -EINVAL;
 	for (p += sizeof magic; p < end; p += h.name_size + h.data_size) {

@@ -55,7 +55,7 @@ static int
 read_either(struct reader *r, const config_setting_t *s,
     const struct setting *row, void *field)
 {
-	unsigned n;
+	unsigned n = 0;
 	int err = read_enum(r, s, row, &n);
 
 	if (err == 0)

@@ -209,30 +209,29 @@ check_worker(struct gathering *g, const struct worker *w)
 	return err;
 }
 
-/* Takes the worker into the fleet under its name. */
-static int
-add_worker(struct gathering *g, const config_setting_t *s, const char *name,
-    struct worker **ret)
+/* Takes the worker into the fleet under its name. NULL: reported, or nomem. */
+static struct worker *
+add_worker(struct gathering *g, const config_setting_t *s, const char *name)
 {
 	struct loading *l = g->l;
 	struct worker *w = map_get(&l->own->workers, name, strlen(name));
 
-	if (w != NULL)
-		return fail(
-		    l, s, "defined twice, first at %s:%u", w->source, w->line);
+	if (w != NULL) {
+		fail(l, s, "defined twice, first at %s:%u", w->source, w->line);
+		return NULL;
+	}
 	w = arena_alloc(&l->own->arena, sizeof *w);
 	name = loading_keep(l, name);
 	if (w == NULL || name == NULL ||
 	    map_put(&l->own->workers, name, strlen(name), w) < 0) {
 		l->nomem = true;
-		return -ENOMEM;
+		return NULL;
 	}
 	w->name = loading_keep(l, name);
 	w->source = part_of(s)->path;
 	w->line = s->line;
 	l->fleet->workers[l->fleet->count++] = w;
-	*ret = w;
-	return 0;
+	return w;
 }
 
 static int
@@ -242,7 +241,7 @@ read_element(struct gathering *g, const config_setting_t *s)
 	const char *name = worker_name(s);
 	struct slots own = { 0 };
 	const config_setting_t *named;
-	struct worker *w = NULL;
+	struct worker *w;
 	int err;
 
 	if (!config_setting_is_group(s))
@@ -251,11 +250,11 @@ read_element(struct gathering *g, const config_setting_t *s)
 		return fail(l, s, "must be a group { }");
 	if (name == NULL)
 		return fail(l, s, "needs a name: { name = \"...\"; ... }");
-	err = check_name(l, s, name);
-	if (err == 0)
-		err = add_worker(g, s, name, &w);
-	if (err < 0)
-		return err;
+	if (check_name(l, s, name) < 0)
+		return -EINVAL;
+	w = add_worker(g, s, name);
+	if (w == NULL)
+		return -EINVAL;
 	err = slots_fill(l, s, schema_worker, &own);
 	named = slot(&own, "name");
 	if (named != NULL && config_setting_get_member(s, LEX_NAME) != NULL)
