@@ -52,7 +52,9 @@ take_row(struct memory_row *row, void *arg)
 		return;
 	}
 	it->doomed = team->doomed || row->index >= team->wanted;
-	if (row->life.alive)
+	/* Its place in the guardian's table matters still: for its exit, or for
+	 * the end of what it left. */
+	if (row->life.alive || row->life.leaving)
 		crew_set_slot(&m->crew, it, row->slot, row->gen);
 }
 
@@ -125,7 +127,7 @@ static void
 take_child(struct master *m, const struct msg_child *child)
 {
 	struct instance *it = instance_for(m, child);
-	bool known;
+	bool known, newer;
 
 	if (it == NULL) {
 		log_error("%s: process %d can't be told from others: left alone",
@@ -133,10 +135,12 @@ take_child(struct master *m, const struct msg_child *child)
 		return;
 	}
 	known = it->row->tag == child->tag && it->row->tag != 0;
+	/* Older ones have ended, were dealt with, and are only not committed. */
+	newer = child->started_mono > it->row->started_mono;
 	if (known) {
 		crew_set_slot(&m->crew, it, child->slot, child->gen);
 		it->row->pid = child->pid;
-	} else if (it->row->life.launching) {
+	} else if (newer && it->row->life.launching) {
 		hear_of_launch(m, it, child);
 	} else if (child->state == CHILD_ALIVE) {
 		find_running(m, it, child);
@@ -182,6 +186,37 @@ settle_rows(struct master *m, const bool *heard)
 			settle_missing(m, it);
 		else
 			drive_restore(m, it);
+	}
+}
+
+/*
+ * What the master before has not got committed is in memory, and so is put
+ * anew: the next supervisord may have nothing but the store.
+ */
+static void
+put_anew(struct master *m)
+{
+	struct team *team, *tmp;
+	struct instance *it;
+	char key[PROTO_NAME + 8];
+	unsigned i;
+
+	HASH_ITER(hh, m->crew.teams, team, tmp)
+	{
+		snprintf(key, sizeof key, "scale.%s", team->name);
+		if (team->scaled || state_saved_fact(m->state, key) != NULL)
+			reload_remember_scale(m, team);
+	}
+	CREW_FOREACH(&m->crew, team, tmp, i, it)
+	{
+		const struct memory_row *row = it->row;
+		const struct state_saved *saved;
+		int pid = row->life.alive ? row->pid : 0;
+
+		if (!state_saved_instance(m->state, row->name, &saved) ||
+		    saved->wanted_up != row->life.wanted ||
+		    saved->wanted_by_user != row->by_user || saved->pid != pid)
+			record_instance(m, it);
 	}
 }
 
@@ -294,6 +329,8 @@ adopt_all(struct master *m, const struct handover *h, bool fresh, bool clean)
 	if (heard != NULL && !fresh)
 		settle_rows(m, heard);
 	free(heard);
+	if (!fresh)
+		put_anew(m);
 	if (use_saved && m->hello.first)
 		takeover_begin(m);
 	if (m->phase != PHASE_STOPPING)

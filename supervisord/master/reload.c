@@ -439,6 +439,8 @@ apply(struct reload *reload, struct fleet_diff *diff, struct retired *retired,
 	}
 	reload_keep_snapshot(m, &reload->snapshot);
 	control_apply_settings(m);
+	log_setup((enum log_level)m->fleet->settings.log_level,
+	    m->fleet->settings.log_json, -1);
 	for (size_t i = 0; i < diff->count; i++)
 		apply_one(m, &diff->workers[i], retired, by, job);
 	release(retired);
