@@ -156,11 +156,13 @@ struct logs {
 static size_t
 hold_part(struct logs *l, struct ctl_tail *tail, const struct buf *text)
 {
-	const char *last = memrchr(text->data, '\n', text->size);
-	size_t whole = last != NULL ? (size_t)(last + 1 - text->data) : 0;
+	const char *last;
+	size_t whole;
 
 	if (!l->follow || !l->printer.prefix)
 		return text->size;
+	last = memrchr(text->data, '\n', text->size);
+	whole = last != NULL ? (size_t)(last + 1 - text->data) : 0;
 	buf_add(&tail->part, text->data + whole, text->size - whole);
 	return whole;
 }
@@ -209,21 +211,20 @@ collect(struct logs *l, const json_t *list)
 	size_t i, have = json_array_size(list);
 	json_t *one;
 
+	l->n = 0;
 	l->tails = calloc(have + 1, sizeof *l->tails);
 	if (l->tails == NULL)
 		return ctl_fail(l->ctl, CTL_FAILED, "out of memory");
 	json_array_foreach(list, i, one)
 	{
+		const char *name = ctl_text(one, "name");
 		const char *path = path_of(l->ctl, one, l->err);
 
 		if (path[0] == '\0' || (have < 1000 && is_known(l, path)))
 			continue;
-		l->tails[l->n].fd = -1;
-		l->tails[l->n].name = ctl_text(one, "name");
-		l->tails[l->n].path = path;
-		l->printer.width =
-		    MAX_OF(l->printer.width, strlen(l->tails[l->n].name));
-		l->n++;
+		l->printer.width = MAX_OF(l->printer.width, strlen(name));
+		l->tails[l->n++] =
+		    (struct ctl_tail){ .fd = -1, .name = name, .path = path };
 	}
 	l->printer.prefix = l->n > 1;
 	return l->n > 0 ? 0 : CTL_FAILED;

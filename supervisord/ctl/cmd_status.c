@@ -135,9 +135,12 @@ ctl_status_put_row(
 	buf_char(out, '\n');
 }
 
-/* All rows in one walk, for the longest name has to be known for the first. */
-static struct ctl_status_row *
-read_rows(struct ctl_span body, size_t *ret_n)
+/*
+ * All rows in one walk, for the longest name has to be known for the first. 0,
+ * or -1 if they are malformed or too many; *ret is to be freed.
+ */
+static int
+read_rows(struct ctl_span body, struct ctl_status_row **ret, size_t *ret_n)
 {
 	struct ctl_status_row *rows = NULL, row;
 	size_t n = 0, room = 0;
@@ -148,37 +151,34 @@ read_rows(struct ctl_span body, size_t *ret_n)
 	ctl_scan_open(&s, '[');
 	while (ctl_status_next(&s, &first, &row)) {
 		if (n == room) {
-			void *more;
+			struct ctl_status_row *more;
 
 			room = room > 0 ? 2 * room : 64;
 			more = reallocarray(rows, room, sizeof *rows);
-			if (more == NULL)
+			if (more == NULL) {
 				s.bad = true;
-			else
-				rows = more;
+				break;
+			}
+			rows = more;
 		}
-		if (!s.bad)
-			rows[n++] = row;
+		rows[n++] = row;
 	}
-	if (!s.bad && rows == NULL)
-		rows = calloc(1, sizeof *rows);
-	if (s.bad || !ctl_scan_at_end(&s)) {
-		free(rows);
-		return NULL;
-	}
+	*ret = rows;
 	*ret_n = n;
-	return rows;
+	return s.bad || !ctl_scan_at_end(&s) ? -1 : 0;
 }
 
 int
 ctl_status_draw(struct buf *out, struct ctl_span body, bool color)
 {
 	size_t width = LEAST_NAME_WIDTH, n;
-	struct ctl_status_row *rows = read_rows(body, &n);
+	struct ctl_status_row *rows;
 	bool all = true;
 
-	if (rows == NULL)
+	if (read_rows(body, &rows, &n) < 0) {
+		free(rows);
 		return -1;
+	}
 	for (size_t i = 0; i < n; i++)
 		width = MAX_OF(width, rows[i].name.n);
 	buf_reserve(out, n * (width + 70));

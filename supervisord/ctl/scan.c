@@ -232,7 +232,7 @@ ctl_scan_number(struct ctl_scan *s, double *ret)
  * taken as they come: that the brackets match is what the extent depends on.
  */
 static bool
-scan_token(struct ctl_scan *s, uint8_t *kinds, unsigned *depth)
+scan_token(struct ctl_scan *s, char *kinds, unsigned *depth)
 {
 	struct ctl_span ignored;
 	char c = ctl_scan_peek(s);
@@ -268,7 +268,7 @@ scan_token(struct ctl_scan *s, uint8_t *kinds, unsigned *depth)
 bool
 ctl_scan_value(struct ctl_scan *s, struct ctl_span *ret)
 {
-	uint8_t kinds[MAX_DEPTH];
+	char kinds[MAX_DEPTH];
 	unsigned depth = 0;
 	const char *from;
 

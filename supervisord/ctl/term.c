@@ -157,7 +157,7 @@ ctl_put_number(struct buf *out, double n)
 void
 ctl_put_uptime(struct buf *out, double seconds)
 {
-	unsigned s = 0;
+	unsigned s = 0, hours;
 	char text[6];
 
 	if (seconds >= 86400) {
@@ -166,7 +166,8 @@ ctl_put_uptime(struct buf *out, double seconds)
 	}
 	if (seconds > 0 && seconds < 1e15)
 		s = (unsigned)((unsigned long long)seconds % 86400);
-	ctl_put_number(out, s / 3600);
+	hours = s / 3600;
+	ctl_put_number(out, hours);
 	text[0] = text[3] = ':';
 	text[1] = (char)('0' + s / 600 % 6);
 	text[2] = (char)('0' + s / 60 % 10);
