@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "supervisord/guardian/loop.h"
@@ -228,8 +229,14 @@ int
 keep_set_pipe(const char *name, int fd)
 {
 	struct kept *k = NULL;
-	int error = set(name, fd, &k);
+	struct stat st;
+	int error;
 
+	if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode)) {
+		close(fd);
+		return -EINVAL;
+	}
+	error = set(name, fd, &k);
 	if (error < 0)
 		return error;
 	k->flags |= KEEP_PIPE;

@@ -5,13 +5,14 @@
  *
  * The input is a run of packets: a byte for the type, a byte of flags (1: with
  * a descriptor; 2: sent raw, without a header; 4: the slot and generation of
- * the last child), two bytes of size, then so many bytes of body. What is
- * missing is zero.
+ * the last child; 8: the descriptor is a pipe), two bytes of size, then so many
+ * bytes of body. What is missing is zero.
  */
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -39,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define PACKETS_MOST 64
 
-static int pair[2], null_fd;
+static int pair[2], null_fd, pipe_fd;
 static struct msg_launched last;
 
 /* Book 1: its only spec, at 32, is of a program that does not exist. */
@@ -75,6 +76,9 @@ set_up(void)
 	log_setup(LOG_LEVEL_ERROR, false, null_fd);
 	getrlimit(RLIMIT_NOFILE, &limit);
 	assert(loop_init() == 0);
+	assert(pipe2(pair, O_CLOEXEC) == 0);
+	pipe_fd = loop_move_up(pair[0]);
+	close(pair[1]);
 	assert(channel_pair(pair) == 0);
 	pair[0] = loop_move_up(pair[0]);
 	pair[1] = loop_move_up(pair[1]);
@@ -84,7 +88,7 @@ set_up(void)
 }
 
 static void
-send_packet(const uint8_t *bytes, size_t size, bool with_fd)
+send_packet(const uint8_t *bytes, size_t size, int fd)
 {
 	struct iovec iov = { (void *)(uintptr_t)bytes, size };
 
@@ -94,7 +98,7 @@ send_packet(const uint8_t *bytes, size_t size, bool with_fd)
 	} control;
 	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
 
-	if (with_fd) {
+	if (fd >= 0) {
 		struct cmsghdr *c;
 
 		memset(&control, 0, sizeof control);
@@ -104,7 +108,7 @@ send_packet(const uint8_t *bytes, size_t size, bool with_fd)
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
 		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &null_fd, sizeof null_fd);
+		memcpy(CMSG_DATA(c), &fd, sizeof fd);
 	}
 	(void)sendmsg(pair[1], &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
@@ -154,9 +158,12 @@ settle(void)
 	struct slot *s;
 	struct kept *k;
 
-	while (reap_has_children())
+	for (s = table_next(0); s != NULL; s = table_next(s->child.slot + 1)) {
+		if (s->child.state == CHILD_ALIVE) /* it may be stopped */
+			kill(s->child.pid, SIGKILL);
+	}
+	while (table_alive() > 0)
 		reap_sweep();
-	assert(table_alive() == 0);
 	while (spawn_tidy())
 		continue;
 	tree_untell();
@@ -210,7 +217,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 		data += n < size ? n : size;
 		size -= n < size ? n : size;
-		send_packet(packet, at + n, (flags & 1) != 0);
+		send_packet(packet, at + n,
+		    (flags & 1) == 0   ? -1
+		    : (flags & 8) != 0 ? pipe_fd
+				       : null_fd);
 		carry_out();
 	}
 	settle();
