@@ -185,6 +185,8 @@ pump(struct flow *flows, int poller)
 
 			if (move(f))
 				continue;
+			/* The writers have it too: closing is no farewell. */
+			epoll_ctl(poller, EPOLL_CTL_DEL, f->in, NULL);
 			close(f->in);
 			open_flows--;
 		}
