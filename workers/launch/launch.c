@@ -94,21 +94,13 @@ is_folder(const char *path)
 		   O_PATH | O_DIRECTORY | O_CLOEXEC, 0) >= 0;
 }
 
-/* Returns only if it failed. A file without a known format is a script. */
+/* Returns only if it failed. No shell steps in for a file of unknown format, as
+ * it would in execvp(3): its "127" would hide the reason. */
 static long
 exec_file(const struct spec *s, const char *path)
 {
 	long error = sys3(SYS_execve, path, s->argv, s->envp);
 
-	if (error == -ENOEXEC) {
-		static const char shell[] = "/bin/sh";
-		char **argv = s->argv - 1, *first = s->argv[0];
-
-		argv[0] = (char *)(uintptr_t)shell;
-		argv[1] = (char *)(uintptr_t)path;
-		error = sys3(SYS_execve, shell, argv, s->envp);
-		s->argv[0] = first;
-	}
 	if (error == -EACCES && is_folder(path))
 		error = -EISDIR;
 	return error;

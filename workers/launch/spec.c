@@ -33,11 +33,11 @@ spec_at(const char *book, uint64_t size, uint64_t at)
 	return s;
 }
 
-/* Both arrays with their NULLs, and the place before argv[0]. */
+/* Both arrays with their NULLs. */
 static uint64_t
 array_bytes(const struct book_spec *s)
 {
-	return ((uint64_t)s->argc + s->envc + 3) * sizeof(char *);
+	return ((uint64_t)s->argc + s->envc + 2) * sizeof(char *);
 }
 
 size_t
@@ -157,7 +157,7 @@ spec_read(const struct launch_order *o, struct spec *ret)
 	ret->program = take(&r, PATH_ROOM);
 	if (arrays == NULL || ret->program == NULL)
 		return -E2BIG;
-	ret->argv = arrays + 1;
+	ret->argv = arrays;
 	ret->envp = ret->argv + s->argc + 1;
 	ret->umask = s->umask;
 	write_digits(&r, o->index);

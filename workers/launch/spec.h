@@ -6,7 +6,7 @@
 #include "workers/launch/launch.h"
 
 struct spec {
-	char **argv; /* argv[-1] is room for an interpreter */
+	char **argv;
 	char **envp;
 	char *program;         /* PATH_ROOM bytes to build a path in */
 	const char *directory; /* NULL: stay */
