@@ -74,9 +74,9 @@ add(struct who *to, char *const *names, const char *setting)
 struct access *
 access_new(const struct settings *s)
 {
-	struct access *a = calloc(1,
-	    sizeof *a +
-	        (count(s->admins) + count(s->viewers)) * sizeof a->who[0]);
+	struct access *a =
+	    calloc(1, sizeof *a + (count(s->admins) + count(s->viewers)) *
+				      sizeof a->who[0]);
 
 	if (a == NULL)
 		return NULL;

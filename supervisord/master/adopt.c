@@ -13,8 +13,8 @@
 #include "supervisord/master/master.h"
 #include "supervisord/master/procfs.h"
 #include "supervisord/master/record.h"
-#include "supervisord/master/reload.h"
 #include "supervisord/master/takeover.h"
+#include "supervisord/master/teams.h"
 
 /* --- what memory remembers ------------------------------------------------ */
 
@@ -42,7 +42,7 @@ take_row(struct memory_row *row, void *arg)
 	if (row->name[0] == '=')
 		return;
 	if (crew_find(&m->crew, row->name) != NULL ||
-	    (team = reload_leftover_team(m, row->name)) == NULL) {
+	    (team = team_leftover(m, row->name)) == NULL) {
 		memory_free(m->memory, row);
 		return;
 	}
@@ -70,7 +70,7 @@ instance_for(struct master *m, const struct msg_child *child)
 
 	if (it != NULL || colon == NULL)
 		return it;
-	team = reload_leftover_team(m, child->name);
+	team = team_leftover(m, child->name);
 	if (team == NULL)
 		return NULL;
 	it = crew_add(m, team, (unsigned)strtoul(colon + 1, NULL, 10), NULL);
@@ -81,8 +81,8 @@ instance_for(struct master *m, const struct msg_child *child)
 
 /* Its launch was asked for by the master before, who has not heard of it. */
 static void
-hear_of_launch(struct master *m, struct instance *it,
-    const struct msg_child *child)
+hear_of_launch(
+    struct master *m, struct instance *it, const struct msg_child *child)
 {
 	struct msg_launched msg = {
 		.cookie = it->id,
@@ -98,8 +98,8 @@ hear_of_launch(struct master *m, struct instance *it,
 
 /* Memory is gone, but it lives: RUNNING, from its start on. */
 static void
-find_running(struct master *m, struct instance *it,
-    const struct msg_child *child)
+find_running(
+    struct master *m, struct instance *it, const struct msg_child *child)
 {
 	struct memory_row *row = it->row;
 	int64_t age = clock_mono() - child->started_mono;
@@ -130,12 +130,14 @@ take_child(struct master *m, const struct msg_child *child)
 	bool known, newer;
 
 	if (it == NULL) {
-		log_error("%s: process %d can't be told from others: left alone",
+		log_error(
+		    "%s: process %d can't be told from others: left alone",
 		    child->name, child->pid);
 		return;
 	}
 	known = it->row->tag == child->tag && it->row->tag != 0;
-	/* Older ones have ended, were dealt with, and are only not committed. */
+	/* Older ones have ended, were dealt with, and are only not committed.
+	 */
 	newer = child->started_mono > it->row->started_mono;
 	if (known) {
 		crew_set_slot(&m->crew, it, child->slot, child->gen);
@@ -181,8 +183,7 @@ settle_rows(struct master *m, const bool *heard)
 	{
 		uint32_t slot = it->row->slot;
 
-		if (it->row->life.alive &&
-		    (slot >= CREW_SLOTS || !heard[slot]))
+		if (it->row->life.alive && (slot >= CREW_SLOTS || !heard[slot]))
 			settle_missing(m, it);
 		else
 			drive_restore(m, it);
@@ -205,7 +206,7 @@ put_anew(struct master *m)
 	{
 		snprintf(key, sizeof key, "scale.%s", team->name);
 		if (team->scaled || state_saved_fact(m->state, key) != NULL)
-			reload_remember_scale(m, team);
+			team_remember_scale(m, team);
 	}
 	CREW_FOREACH(&m->crew, team, tmp, i, it)
 	{
@@ -237,7 +238,7 @@ doom_leftovers(struct master *m)
 				drive_doom(m, it, &nobody);
 		}
 		team->members--;
-		reload_instance_gone(m, team);
+		team_instance_gone(m, team);
 	}
 }
 
@@ -258,7 +259,7 @@ take_saved_scale(struct master *m)
 			continue;
 		team->wanted = (unsigned)strtoul(value, NULL, 10);
 		team->scaled = true;
-		reload_remember_scale(m, team);
+		team_remember_scale(m, team);
 	}
 }
 
@@ -342,8 +343,8 @@ adopt_all(struct master *m, const struct handover *h, bool fresh, bool clean)
 }
 
 void
-adopt_taken_over(struct master *m, struct instance *it,
-    const struct msg_launched *msg)
+adopt_taken_over(
+    struct master *m, struct instance *it, const struct msg_launched *msg)
 {
 	struct msg_child child = {
 		.slot = msg->slot,
@@ -358,7 +359,7 @@ adopt_taken_over(struct master *m, struct instance *it,
 	it->adopting = false;
 	/* Its start is known by the wall clock of the run before only. */
 	age = it->row->started_ms != 0 ? clock_wall_ms() - it->row->started_ms
-	                               : 0;
+				       : 0;
 	child.started_mono = clock_mono() - (age > 0 ? age : 0) * NS_PER_MS;
 	memcpy(child.name, it->row->name, sizeof child.name);
 	find_running(m, it, &child);

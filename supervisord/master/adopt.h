@@ -17,12 +17,12 @@ struct msg_launched;
 
 /* fresh: memory holds nothing. clean: the last run ended in order, or there
  * was none. */
-void adopt_all(struct master *m, const struct handover *h, bool fresh,
-    bool clean);
+void adopt_all(
+    struct master *m, const struct handover *h, bool fresh, bool clean);
 
 /* The guardian's answers to ADOPT. */
-void adopt_taken_over(struct master *m, struct instance *it,
-    const struct msg_launched *msg);
+void adopt_taken_over(
+    struct master *m, struct instance *it, const struct msg_launched *msg);
 void adopt_not_taken_over(struct master *m, struct instance *it);
 
 #endif

@@ -39,8 +39,8 @@ answers_ask_store(struct request *r, struct state_question *q)
 	e = waiting != NULL ? state_ask(r->m->state, q) : -ENOMEM;
 	if (e < 0) {
 		free(waiting);
-		request_fail(r, RPC_FAILED, "the state store can't be asked: %s",
-		    strerror(-e));
+		request_fail(r, RPC_FAILED,
+		    "the state store can't be asked: %s", strerror(-e));
 		return;
 	}
 	waiting->token = token;
@@ -54,8 +54,7 @@ answers_arrived(struct master *m, uint64_t token, int error, struct buf *json)
 {
 	struct list *l, *tmp;
 
-	LIST_FOREACH(l, tmp, &questions)
-	{
+	LIST_FOREACH(l, tmp, &questions) {
 		struct question *q = LIST_ENTRY(l, struct question, link);
 
 		if (q->token != token)
@@ -119,14 +118,13 @@ answers_new_tail(struct master *m,
 }
 
 void
-answers_tail_arrived(struct master *m, uint32_t cookie, const char *text,
-    size_t size)
+answers_tail_arrived(
+    struct master *m, uint32_t cookie, const char *text, size_t size)
 {
 	struct list *l, *tmp;
 
 	(void)m;
-	LIST_FOREACH(l, tmp, &tails)
-	{
+	LIST_FOREACH(l, tmp, &tails) {
 		struct tail *t = LIST_ENTRY(l, struct tail, link);
 
 		if (t->cookie == cookie) {

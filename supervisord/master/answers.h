@@ -6,8 +6,8 @@
  * found again by a number.
  */
 
-#include <stdint.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct buf;
 struct master;
@@ -18,8 +18,8 @@ struct state_question;
 void answers_ask_store(struct request *r, struct state_question *q);
 
 /* The store's thread has answered; json is taken. */
-void answers_arrived(struct master *m, uint64_t token, int error,
-    struct buf *json);
+void answers_arrived(
+    struct master *m, uint64_t token, int error, struct buf *json);
 
 /*
  * A number for a question to the logger; arrived is called once with the text,
@@ -27,7 +27,7 @@ void answers_arrived(struct master *m, uint64_t token, int error,
  */
 uint32_t answers_new_tail(struct master *m,
     void (*arrived)(void *arg, const char *text, size_t size), void *arg);
-void answers_tail_arrived(struct master *m, uint32_t cookie, const char *text,
-    size_t size);
+void answers_tail_arrived(
+    struct master *m, uint32_t cookie, const char *text, size_t size);
 
 #endif

@@ -96,13 +96,14 @@ count(char *const *list)
 }
 
 static uint64_t
-add_spec(struct writer *w, const struct fleet *fleet,
-    const struct worker *worker)
+add_spec(
+    struct writer *w, const struct fleet *fleet, const struct worker *worker)
 {
 	struct book_spec spec = { .umask = worker->umask };
 	char own[OWN_VARIABLES][PATH_MAX];
 	size_t argc = count(worker->argv), envc = count(worker->environment);
-	uint32_t *refs = calloc(argc + envc + OWN_VARIABLES, sizeof *refs), *ref = refs;
+	uint32_t *refs = calloc(argc + envc + OWN_VARIABLES, sizeof *refs),
+		 *ref = refs;
 	uint64_t at;
 
 	if (refs == NULL) {
@@ -116,7 +117,8 @@ add_spec(struct writer *w, const struct fleet *fleet,
 	snprintf(own[3], sizeof own[3], "SUPERVISOR_SOCKET=%s/control.sock",
 	    fleet->settings.run_dir);
 
-	spec.scratch = (uint32_t)((argc + envc + OWN_VARIABLES + 2) * sizeof(char *));
+	spec.scratch =
+	    (uint32_t)((argc + envc + OWN_VARIABLES + 2) * sizeof(char *));
 	for (size_t i = 0; i < argc; i++) {
 		*ref++ = intern(w, worker->argv[i]);
 		spec.scratch += (uint32_t)filled_size(worker->argv[i]);
@@ -164,7 +166,8 @@ forget_strings(struct writer *w)
 static int
 seal(const struct buf *book)
 {
-	int fd = memfd_create("supervisord-book", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd =
+	    memfd_create("supervisord-book", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	size_t at = 0;
 	int error;
 
@@ -180,7 +183,7 @@ seal(const struct buf *book)
 		at += (size_t)n;
 	}
 	if (fcntl(fd, F_ADD_SEALS,
-	        F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		goto failed;
 	return fd;
 failed:

@@ -16,8 +16,9 @@
 #include "supervisord/master/master.h"
 #include "supervisord/master/rpc.h"
 
-#define REQUEST_MAX (1 << 20)   /* one line */
-#define UNREAD_MAX  (1 << 20)   /* of events; a subscriber behind this is dropped */
+#define REQUEST_MAX (1 << 20) /* one line */
+#define UNREAD_MAX                                                             \
+	(1 << 20) /* of events; a subscriber behind this is dropped */
 #define CONNECTIONS 4096
 #define GROUPS      256
 
@@ -27,18 +28,18 @@ struct conn {
 	int fd;
 	ev_io io;
 	struct buf in, out;
-	size_t out_at;    /* sent so far */
-	size_t scanned;   /* of in: no newline before this */
+	size_t out_at;  /* sent so far */
+	size_t scanned; /* of in: no newline before this */
 	struct list requests;
 	uid_t uid;
 	pid_t pid;
 	bool may_look, may_change;
 	bool subscribed;
-	bool finishing;   /* to be closed when out is empty */
-	bool broken;      /* to be closed when this turn is over */
-	bool dead;        /* closed already; freed when nobody is inside */
-	bool shut;        /* the client sends nothing more */
-	char **targets;   /* of the subscription; NULL: all */
+	bool finishing; /* to be closed when out is empty */
+	bool broken;    /* to be closed when this turn is over */
+	bool dead;      /* closed already; freed when nobody is inside */
+	bool shut;      /* the client sends nothing more */
+	char **targets; /* of the subscription; NULL: all */
 };
 
 struct control {
@@ -46,8 +47,8 @@ struct control {
 	int fd;
 	int spare; /* given up to accept and close when descriptors run out */
 	ev_io io;
-	ev_prepare sweep;  /* once a turn, when there are any of: */
-	struct list broken;    /* to be closed: nobody is inside them any more */
+	ev_prepare sweep;   /* once a turn, when there are any of: */
+	struct list broken; /* to be closed: nobody is inside them any more */
 	struct list graveyard; /* closed, to be freed */
 	struct list conns;
 	unsigned count, subscribers;
@@ -60,7 +61,7 @@ watch(struct conn *c)
 {
 	bool behind = c->out.size - c->out_at > UNREAD_MAX;
 	int want = (c->out.size > c->out_at ? EV_WRITE : 0) |
-	    (behind || c->finishing || c->shut ? 0 : EV_READ);
+		   (behind || c->finishing || c->shut ? 0 : EV_READ);
 
 	if (c->dead || c->broken ||
 	    (ev_is_active(&c->io) && c->io.events == want))
@@ -132,8 +133,7 @@ sweep(struct ev_loop *loop, ev_prepare *w, int events)
 	(void)events;
 	LIST_FOREACH(l, tmp, &control->broken)
 		conn_close(LIST_ENTRY(l, struct conn, link));
-	LIST_FOREACH(l, tmp, &control->graveyard)
-	{
+	LIST_FOREACH(l, tmp, &control->graveyard) {
 		struct conn *c = LIST_ENTRY(l, struct conn, link);
 
 		list_remove(l);
@@ -187,7 +187,7 @@ conn_send(struct conn *c, const struct buf *line)
 	buf_char(&c->out, '\n');
 	if (line->failed || c->out.failed) {
 		log_error("control: no memory for an answer to pid %d: "
-		          "connection closed",
+			  "connection closed",
 		    (int)c->pid);
 		break_later(c);
 		return;
@@ -222,11 +222,12 @@ static void
 take_lines(struct conn *c)
 {
 	while (!c->dead && !c->broken && !c->finishing &&
-	    c->out.size - c->out_at <= UNREAD_MAX) {
+	       c->out.size - c->out_at <= UNREAD_MAX) {
 		char *start = c->in.data;
 		char *end = c->in.size > c->scanned
-		    ? memchr(start + c->scanned, '\n', c->in.size - c->scanned)
-		    : NULL;
+				? memchr(start + c->scanned, '\n',
+				      c->in.size - c->scanned)
+				: NULL;
 		size_t length;
 
 		if (end == NULL) {
@@ -255,7 +256,7 @@ receive(struct conn *c)
 
 	if (!buf_reserve(&c->in, 16384)) {
 		log_error("control: no memory for a request of pid %d: "
-		          "connection closed",
+			  "connection closed",
 		    (int)c->pid);
 		conn_close(c);
 		return;
@@ -350,8 +351,7 @@ close_idle(struct control *control)
 {
 	struct list *l, *tmp;
 
-	LIST_FOREACH(l, tmp, &control->conns)
-	{
+	LIST_FOREACH(l, tmp, &control->conns) {
 		struct conn *c = LIST_ENTRY(l, struct conn, link);
 
 		if (list_empty(&c->requests) && !c->subscribed) {
@@ -457,8 +457,8 @@ control_has_subscribers(const struct control *c)
 }
 
 void
-control_publish(struct control *control, const char *name,
-    const struct buf *event)
+control_publish(
+    struct control *control, const char *name, const struct buf *event)
 {
 	static const char head[] =
 	    "{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":";
@@ -469,15 +469,14 @@ control_publish(struct control *control, const char *name,
 	buf_add(&line, head, sizeof head - 1);
 	buf_add(&line, event->data, event->size);
 	buf_char(&line, '}');
-	LIST_FOREACH(l, tmp, &control->conns)
-	{
+	LIST_FOREACH(l, tmp, &control->conns) {
 		struct conn *c = LIST_ENTRY(l, struct conn, link);
 
 		if (!c->subscribed || !wants(c, name))
 			continue;
 		if (c->out.size - c->out_at > UNREAD_MAX) {
 			log_warn("control: pid %d does not read its events: "
-			         "connection closed",
+				 "connection closed",
 			    (int)c->pid);
 			break_later(c);
 			continue;
@@ -494,8 +493,8 @@ apply_mode(const struct settings *s, const char *path)
 {
 	if (s->control_group != (gid_t)-1 &&
 	    chown(path, (uid_t)-1, s->control_group) < 0)
-		log_warn("can't give %s to the group of control.group: %s", path,
-		    strerror(errno));
+		log_warn("can't give %s to the group of control.group: %s",
+		    path, strerror(errno));
 	return chmod(path, s->control_mode) < 0 ? -errno : 0;
 }
 
@@ -505,7 +504,7 @@ socket_path(const struct settings *s, struct sockaddr_un *ret)
 	memset(ret, 0, sizeof *ret);
 	ret->sun_family = AF_UNIX;
 	if ((size_t)snprintf(ret->sun_path, sizeof ret->sun_path,
-	        "%s/control.sock", s->run_dir) >= sizeof ret->sun_path)
+		"%s/control.sock", s->run_dir) >= sizeof ret->sun_path)
 		return -ENAMETOOLONG;
 	return 0;
 }
@@ -523,8 +522,8 @@ make_socket(const struct settings *s)
 	if (r < 0)
 		return r;
 	temporary = address;
-	r = snprintf(temporary.sun_path, sizeof temporary.sun_path, "%s/.ctl.%d",
-	    s->run_dir, (int)getpid());
+	r = snprintf(temporary.sun_path, sizeof temporary.sun_path,
+	    "%s/.ctl.%d", s->run_dir, (int)getpid());
 	if (r < 0 || (size_t)r >= sizeof temporary.sun_path)
 		return -ENAMETOOLONG;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -45,7 +45,7 @@ struct master *conn_master(const struct conn *c);
 void conn_subscribe(struct conn *c, char **targets);
 
 bool control_has_subscribers(const struct control *c);
-void control_publish(struct control *c, const char *name,
-    const struct buf *event);
+void control_publish(
+    struct control *c, const char *name, const struct buf *event);
 
 #endif

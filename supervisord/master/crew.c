@@ -125,17 +125,16 @@ new_id(struct crew *crew, uint32_t *ret)
 }
 
 struct instance *
-crew_add(struct master *m, struct team *team, unsigned index,
-    struct memory_row *row)
+crew_add(
+    struct master *m, struct team *team, unsigned index, struct memory_row *row)
 {
 	char name[PROTO_NAME];
 	struct instance *it = calloc(1, sizeof *it);
 
-	if (it == NULL || !make_room(team, index) ||
-	    !new_id(&m->crew, &it->id))
+	if (it == NULL || !make_room(team, index) || !new_id(&m->crew, &it->id))
 		goto failed;
-	snprintf(name, sizeof name, "%.*s:%u", WORKER_NAME_MAX, team->name,
-	    index);
+	snprintf(
+	    name, sizeof name, "%.*s:%u", WORKER_NAME_MAX, team->name, index);
 	if (row == NULL) {
 		row = memory_new(m->memory, name);
 		if (row == NULL) {
@@ -196,13 +195,14 @@ crew_by_slot(const struct crew *crew, uint32_t slot, uint32_t gen)
 {
 	struct instance *it = slot < CREW_SLOTS ? crew->slots[slot] : NULL;
 
-	return it != NULL && it->row->slot == slot && it->row->gen == gen ? it
-	                                                                  : NULL;
+	return it != NULL && it->row->slot == slot && it->row->gen == gen
+		   ? it
+		   : NULL;
 }
 
 void
-crew_set_slot(struct crew *crew, struct instance *it, uint32_t slot,
-    uint32_t gen)
+crew_set_slot(
+    struct crew *crew, struct instance *it, uint32_t slot, uint32_t gen)
 {
 	if (it->row->slot < CREW_SLOTS && crew->slots[it->row->slot] == it)
 		crew->slots[it->row->slot] = NULL;

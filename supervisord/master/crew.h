@@ -26,12 +26,12 @@ struct worker;
 struct instance {
 	struct memory_row *row; /* its name, its life, its last exit */
 	struct team *team;
-	uint32_t id;            /* the cookie of its launches */
-	bool doomed;            /* to be freed once it is down */
-	ev_timer timer;         /* row->life.deadline */
-	struct list queue;      /* of those that wait for their turn to start */
-	struct list waiters;    /* job items, see jobs.h */
-	bool adopting;          /* the guardian has been asked to take it over */
+	uint32_t id;         /* the cookie of its launches */
+	bool doomed;         /* to be freed once it is down */
+	ev_timer timer;      /* row->life.deadline */
+	struct list queue;   /* of those that wait for their turn to start */
+	struct list waiters; /* job items, see jobs.h */
+	bool adopting;       /* the guardian has been asked to take it over */
 };
 
 struct team {
@@ -39,12 +39,12 @@ struct team {
 	uint64_t spec;               /* its place in the book */
 	struct instance **instances; /* by index; NULL: none with this index */
 	unsigned room;
-	unsigned wanted;             /* how many there shall be */
-	bool scaled;                 /* by a user, not by the config */
-	bool doomed;                 /* not in the config any more */
-	struct retired *retired;     /* the fleet a doomed one's worker is of */
-	unsigned members;            /* instances there are */
-	size_t order;                /* its place in the config */
+	unsigned wanted;         /* how many there shall be */
+	bool scaled;             /* by a user, not by the config */
+	bool doomed;             /* not in the config any more */
+	struct retired *retired; /* the fleet a doomed one's worker is of */
+	unsigned members;        /* instances there are */
+	size_t order;            /* its place in the config */
 	UT_hash_handle hh;
 	char name[PROTO_NAME];
 };
@@ -54,11 +54,11 @@ struct crew {
 	struct instance **ids;
 	uint32_t *free_ids;
 	uint32_t ids_used, ids_room, free_ids_count;
-	struct instance **slots;  /* CREW_SLOTS, by guardian slot */
-	unsigned count;           /* instances */
-	unsigned starting;        /* in STARTING */
-	unsigned down;            /* with no process, and none to come by itself */
-	struct list queue;        /* instances in WAITING, first come first served */
+	struct instance **slots; /* CREW_SLOTS, by guardian slot */
+	unsigned count;          /* instances */
+	unsigned starting;       /* in STARTING */
+	unsigned down;     /* with no process, and none to come by itself */
+	struct list queue; /* instances in WAITING, first come first served */
 };
 
 bool crew_init(struct crew *crew);
@@ -77,17 +77,17 @@ struct instance *crew_add(struct master *m, struct team *team, unsigned index,
 void crew_remove(struct master *m, struct instance *it);
 
 struct instance *crew_by_id(const struct crew *crew, uint32_t id);
-struct instance *crew_by_slot(const struct crew *crew, uint32_t slot,
-    uint32_t gen);
-void crew_set_slot(struct crew *crew, struct instance *it, uint32_t slot,
-    uint32_t gen);
+struct instance *crew_by_slot(
+    const struct crew *crew, uint32_t slot, uint32_t gen);
+void crew_set_slot(
+    struct crew *crew, struct instance *it, uint32_t slot, uint32_t gen);
 
 const struct rules *instance_rules(const struct instance *it);
 
 /* Every instance, in the order of the config; it may be removed inside. */
 #define CREW_FOREACH(crew, team, tmp, i, it)                                   \
-	HASH_ITER (hh, (crew)->teams, team, tmp)                               \
-		for ((i) = 0; (i) < (team)->room; (i)++)                       \
-			if (((it) = (team)->instances[i]) != NULL)
+	HASH_ITER(hh, (crew)->teams, team, tmp)                                \
+	for ((i) = 0; (i) < (team)->room; (i)++)                               \
+		if (((it) = (team)->instances[i]) != NULL)
 
 #endif

@@ -14,9 +14,9 @@
 #include "supervisord/master/master.h"
 #include "supervisord/master/procfs.h"
 #include "supervisord/master/record.h"
-#include "supervisord/master/reload.h"
 #include "supervisord/master/shutdown.h"
 #include "supervisord/master/streams.h"
+#include "supervisord/master/teams.h"
 
 const struct actor nobody = { .uid = -1, .pid = 0, .command = NULL };
 
@@ -112,7 +112,7 @@ has_turn(const struct master *m)
 	unsigned cap = m->fleet->settings.max_starting;
 
 	return m->phase != PHASE_STOPPING &&
-	    (cap == 0 || m->crew.starting < cap);
+	       (cap == 0 || m->crew.starting < cap);
 }
 
 void
@@ -198,7 +198,7 @@ feed(struct master *m, struct instance *it, struct life_input *in,
 		streams_drop(m, it);
 		record_gone(m, it->row->name);
 		crew_remove(m, it);
-		reload_instance_gone(m, team);
+		team_instance_gone(m, team);
 	}
 }
 
@@ -249,7 +249,8 @@ drive_launched(struct master *m, const struct msg_launched *msg)
 		/* Nobody's any more; its end will be acknowledged. */
 		struct msg_kill kill = { msg->slot, msg->gen, SIGKILL, 0 };
 
-		log_error("process %d was launched for nobody: ended", msg->pid);
+		log_error(
+		    "process %d was launched for nobody: ended", msg->pid);
 		peer_send(&m->guardian, MSG_KILL, &kill, NULL, 0, -1);
 		return;
 	}
@@ -297,8 +298,8 @@ drive_restore(struct master *m, struct instance *it)
 	if (row->life.launching)
 		send_launch(m, it);
 	if (row->life.leaving)
-		send_tree(m, it,
-		    instance_rules(it)->stop[row->life.step].signo, true);
+		send_tree(m, it, instance_rules(it)->stop[row->life.step].signo,
+		    true);
 	if (deadline != 0)
 		set_timer(m, it);
 }
@@ -368,8 +369,8 @@ drive_rules_changed(struct master *m, struct instance *it)
 {
 	struct life_output out;
 
-	life_rules_changed(&it->row->life, instance_rules(it), clock_mono(),
-	    &out);
+	life_rules_changed(
+	    &it->row->life, instance_rules(it), clock_mono(), &out);
 	drive_carry_out(m, it, &out, &nobody);
 }
 

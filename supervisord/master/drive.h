@@ -18,7 +18,8 @@ struct msg_launched;
 /* A user's (or autostart's, or a shutdown's) wish. by: who. */
 void drive_up(struct master *m, struct instance *it, const struct actor *by);
 void drive_down(struct master *m, struct instance *it, const struct actor *by);
-void drive_bounce(struct master *m, struct instance *it, const struct actor *by);
+void drive_bounce(
+    struct master *m, struct instance *it, const struct actor *by);
 
 /* News from the guardian. */
 void drive_launched(struct master *m, const struct msg_launched *msg);

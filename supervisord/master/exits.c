@@ -21,7 +21,8 @@ exit_from_child(const struct msg_child *msg, struct exit_info *ret)
 
 	memset(ret, 0, sizeof *ret);
 	ret->at_ms = clock_wall_ms() - MAX_OF(ago, 0) / NS_PER_MS;
-	ret->lived_ms = MAX_OF(msg->ended_mono - msg->started_mono, 0) / NS_PER_MS;
+	ret->lived_ms =
+	    MAX_OF(msg->ended_mono - msg->started_mono, 0) / NS_PER_MS;
 	ret->pid = msg->pid;
 	ret->code = -1;
 	if (msg->flags & CHILD_NO_EXEC) {
@@ -47,19 +48,23 @@ stage_failure(const struct instance *it, const struct exit_info *e, char *out,
 	const char *hint = "";
 
 	if (e->stage == STAGE_EXEC) {
-		if (fleet_fill(w->argv[0], it->row->index, what, sizeof what) < 0)
+		if (fleet_fill(w->argv[0], it->row->index, what, sizeof what) <
+		    0)
 			what[0] = '\0';
 		if (e->error == ENOENT)
-			hint = strchr(what, '/') != NULL
-			    ? " (is the path right, and its #! interpreter installed?)"
-			    : " (it is in no folder of PATH)";
+			hint =
+			    strchr(what, '/') != NULL
+				? " (is the path right, and its #! interpreter installed?)"
+				: " (it is in no folder of PATH)";
 		else if (e->error == EACCES)
-			hint = " (not an executable file, or a folder; chmod +x?)";
+			hint =
+			    " (not an executable file, or a folder; chmod +x?)";
 		else if (e->error == ENOEXEC)
-			hint = " (not a program of this machine, and no #! line)";
+			hint =
+			    " (not a program of this machine, and no #! line)";
 	} else if (e->stage == STAGE_DIRECTORY && w->directory != NULL) {
-		if (fleet_fill(w->directory, it->row->index, what,
-		        sizeof what) < 0)
+		if (fleet_fill(
+			w->directory, it->row->index, what, sizeof what) < 0)
 			what[0] = '\0';
 	}
 	snprintf(out, size, "could not %s%s%.300s: %s%s", stage_words(e->stage),
@@ -122,8 +127,8 @@ exit_status_of(const struct exit_info *e)
 }
 
 static void
-backoff_reason(const struct instance *it, const char *words, char *out,
-    size_t size)
+backoff_reason(
+    const struct instance *it, const char *words, char *out, size_t size)
 {
 	const struct life *life = &it->row->life;
 	int64_t left = life->deadline - clock_mono();
@@ -139,8 +144,8 @@ backoff_reason(const struct instance *it, const char *words, char *out,
 	} else if (it->row->why == ON_NOT_SPAWNED) {
 		snprintf(out, size, "%s; next try in %s", words, next);
 	} else {
-		snprintf(out, size,
-		    "%s after a short life; next try in %s", words, next);
+		snprintf(out, size, "%s after a short life; next try in %s",
+		    words, next);
 	}
 }
 
@@ -155,10 +160,10 @@ instance_reason(const struct instance *it, char *out, size_t size)
 	case ST_STOPPED:
 		snprintf(out, size, "%s",
 		    row->by_user && !row->life.wanted ? "stopped by a user"
-		        : it->doomed                  ? "removed from the config"
-		        : !row->life.wanted && row->exit.at_ms == 0
-		        ? "not started (autostart = false)"
-		        : "stopped");
+		    : it->doomed ? "removed from the config"
+		    : !row->life.wanted && row->exit.at_ms == 0
+			? "not started (autostart = false)"
+			: "stopped");
 		break;
 	case ST_WAITING:
 		snprintf(out, size, "waits for its turn (max_starting)");
@@ -166,11 +171,12 @@ instance_reason(const struct instance *it, char *out, size_t size)
 	case ST_STARTING:
 		snprintf(out, size, "%s",
 		    row->life.launching ? "being launched"
-		                        : "not up for start_seconds yet");
+					: "not up for start_seconds yet");
 		break;
 	case ST_RUNNING:
 		if (row->adopted)
-			snprintf(out, size, "taken over after a crash of supervisord");
+			snprintf(out, size,
+			    "taken over after a crash of supervisord");
 		else if (row->life.restarts > 0 && row->exit.at_ms != 0)
 			snprintf(out, size, "restarted: %s", words);
 		else
@@ -182,7 +188,7 @@ instance_reason(const struct instance *it, char *out, size_t size)
 	case ST_STOPPING:
 		snprintf(out, size, "%s",
 		    row->life.leaving ? "its descendants are being ended"
-		                      : "asked to end");
+				      : "asked to end");
 		break;
 	case ST_EXITED:
 		snprintf(out, size, "%s", words);
@@ -209,15 +215,15 @@ change_reason(const struct instance *it, const struct life_change *change,
 	switch (change->event) {
 	case ON_UP:
 		snprintf(out, size, "%s",
-		    change->from == ST_BACKOFF       ? "tried again"
-		        : change->from == ST_WAITING ? "its turn has come"
-		                                     : "to be up");
+		    change->from == ST_BACKOFF   ? "tried again"
+		    : change->from == ST_WAITING ? "its turn has come"
+						 : "to be up");
 		break;
 	case ON_DOWN:
 		snprintf(out, size, "%s",
-		    it->doomed                  ? "removed from the config"
-		        : it->row->life.wanted ? "to be restarted"
-		                               : "to be down");
+		    it->doomed             ? "removed from the config"
+		    : it->row->life.wanted ? "to be restarted"
+					   : "to be down");
 		break;
 	case ON_STARTED:
 		snprintf(out, size, "started");

@@ -18,8 +18,8 @@ void exit_from_child(const struct msg_child *msg, struct exit_info *ret);
 /* "exited 1", "killed by SIGSEGV (core dumped)", "could not run its command:
  * /x: No such file or directory". */
 #define EXIT_WORDS 512
-char *exit_words(const struct instance *it, const struct exit_info *e, char *out,
-    size_t size);
+char *exit_words(const struct instance *it, const struct exit_info *e,
+    char *out, size_t size);
 
 /* {"code":1,"signal":null,"core":false,"at":"..."}; null if there is none. */
 void exit_json(struct buf *b, const struct exit_info *e);

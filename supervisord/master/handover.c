@@ -54,8 +54,9 @@ by_start(const void *a, const void *b)
 {
 	const struct msg_child *x = a, *y = b;
 
-	return x->started_mono < y->started_mono ? -1
-	                                         : x->started_mono > y->started_mono;
+	return x->started_mono < y->started_mono
+		   ? -1
+		   : x->started_mono > y->started_mono;
 }
 
 int

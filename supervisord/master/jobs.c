@@ -97,9 +97,9 @@ look(struct item *item)
 		else if (life->state == ST_EXITED)
 			settle(item, true);
 		else if (life->state == ST_BACKOFF &&
-		    (instance_rules(item->it)->start_retries < 0 ||
-		        item->it->row->why == ON_EXIT_LATER ||
-		        item->it->row->why == ON_NOT_SPAWNED))
+			 (instance_rules(item->it)->start_retries < 0 ||
+			     item->it->row->why == ON_EXIT_LATER ||
+			     item->it->row->why == ON_NOT_SPAWNED))
 			settle(item, false);
 		else if (!life->wanted && life_is_down(life))
 			settle(item, false);
@@ -119,11 +119,11 @@ job_outcomes(const struct job *job, struct buf *b)
 	jw_array(b);
 	for (size_t i = 0; i < job->count; i++) {
 		const struct item *item = &job->items[i];
-		int state = item->it != NULL ? item->it->row->life.state
-		                             : item->state;
-		int pid = item->it == NULL ? item->pid
-		    : item->it->row->life.alive ? item->it->row->pid
-		                                : 0;
+		int state =
+		    item->it != NULL ? item->it->row->life.state : item->state;
+		int pid = item->it == NULL            ? item->pid
+			  : item->it->row->life.alive ? item->it->row->pid
+						      : 0;
 
 		jw_object(b);
 		jw_kv_string(b, "name", item->name);
@@ -210,8 +210,7 @@ jobs_changed(struct master *m, struct instance *it)
 	struct list *l, *tmp;
 
 	(void)m;
-	LIST_FOREACH(l, tmp, &it->waiters)
-	{
+	LIST_FOREACH(l, tmp, &it->waiters) {
 		struct item *item = LIST_ENTRY(l, struct item, waiting);
 		struct job *job = item->job;
 
@@ -232,8 +231,7 @@ jobs_gone(struct instance *it)
 {
 	struct list *l, *tmp;
 
-	LIST_FOREACH(l, tmp, &it->waiters)
-	{
+	LIST_FOREACH(l, tmp, &it->waiters) {
 		struct item *item = LIST_ENTRY(l, struct item, waiting);
 		struct job *job = item->job;
 

@@ -15,8 +15,8 @@ struct master;
 struct request;
 
 enum job_goal {
-	GOAL_UP,   /* RUNNING; failed once it is FATAL */
-	GOAL_DOWN  /* no process, or no instance any more */
+	GOAL_UP,  /* RUNNING; failed once it is FATAL */
+	GOAL_DOWN /* no process, or no instance any more */
 };
 
 struct job;
@@ -28,7 +28,8 @@ struct job;
 struct job *job_new(struct request *request, size_t most,
     void (*finish)(struct job *job, struct buf *result));
 void job_add(struct job *job, struct instance *it, enum job_goal goal);
-/* All are added; answers now if nothing is to be waited for (or wait is false). */
+/* All are added; answers now if nothing is to be waited for (or wait is false).
+ */
 void job_run(struct master *m, struct job *job, bool wait);
 
 /* For finish: the outcomes as a JSON array, and the request. */

@@ -90,8 +90,9 @@ lock_one(struct master *m, const char *dir, const char *keep_as)
 	}
 	r = grab(fd, &pid);
 	if (r == -EWOULDBLOCK) {
-		log_error("another supervisord (pid %d) uses %s: stop it first, "
-		          "or give this one a state_dir and run_dir of its own",
+		log_error(
+		    "another supervisord (pid %d) uses %s: stop it first, "
+		    "or give this one a state_dir and run_dir of its own",
 		    pid, dir);
 		close(fd);
 		return false;
@@ -130,7 +131,7 @@ lock_take(struct master *m, int held)
 		return true;
 	if (!can_lock(s->state_dir)) {
 		log_warn("%s can't be written: state is kept in memory, and "
-		         "nothing keeps a second supervisord from using it",
+			 "nothing keeps a second supervisord from using it",
 		    s->state_dir);
 		return true;
 	}

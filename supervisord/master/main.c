@@ -89,7 +89,8 @@ got_signal(struct master *m, const struct msg_signal *s)
 {
 	char command[64];
 	struct actor by = { .uid = (int64_t)s->sender_uid,
-		.pid = s->sender_pid, .command = command };
+		.pid = s->sender_pid,
+		.command = command };
 
 	snprintf(command, sizeof command, "signal %s", strsignal(s->signo));
 	switch (s->signo) {
@@ -143,8 +144,8 @@ from_guardian(void *arg, struct msg *msg)
 		record_event(m, NULL, "upgrade", m->upgrade_error, &nobody);
 		break;
 	default:
-		log_error("unexpected %s from the guardian",
-		    msg_name(msg->type));
+		log_error(
+		    "unexpected %s from the guardian", msg_name(msg->type));
 	}
 	if (msg->fd >= 0)
 		close(msg->fd);
@@ -157,7 +158,8 @@ guardian_gone(void *arg, const char *why)
 {
 	struct master *m = arg;
 
-	log_error("the guardian is gone (%s): the master ends, instances live on",
+	log_error(
+	    "the guardian is gone (%s): the master ends, instances live on",
 	    why);
 	if (m->state != NULL)
 		record_close(m, false, "the guardian was killed");
@@ -170,8 +172,8 @@ static void
 ignore_signals(void)
 {
 	/* The terminal sends these to all of us; the guardian's word counts. */
-	static const int ignored[] = { SIGINT, SIGQUIT, SIGHUP, SIGTSTP, SIGPIPE,
-		SIGUSR1, SIGUSR2, SIGTTOU, SIGXFSZ };
+	static const int ignored[] = { SIGINT, SIGQUIT, SIGHUP, SIGTSTP,
+		SIGPIPE, SIGUSR1, SIGUSR2, SIGTTOU, SIGXFSZ };
 
 	for (size_t i = 0; i < N_ELEMENTS(ignored); i++)
 		signal(ignored[i], SIG_IGN);
@@ -193,7 +195,8 @@ static struct fleet *
 load_kept(struct master *m, int fd, struct buf *snapshot)
 {
 	struct load load = { .path = m->config_path,
-		.pid1 = m->hello.pid1 != 0, .environ = environ };
+		.pid1 = m->hello.pid1 != 0,
+		.environ = environ };
 	struct fleet *fleet = NULL;
 	struct buf errors;
 	struct stat st;
@@ -244,7 +247,8 @@ open_own_log(struct master *m, int kept)
 			log_warn("no pipe for the log: %s", strerror(errno));
 			return;
 		}
-		peer_send(&m->guardian, MSG_PIPE_KEEP, &stream, NULL, 0, fds[0]);
+		peer_send(
+		    &m->guardian, MSG_PIPE_KEEP, &stream, NULL, 0, fds[0]);
 		close(fds[0]);
 		kept = fds[1];
 		(void)fcntl(kept, F_SETFL, O_NONBLOCK);
@@ -306,12 +310,12 @@ start(struct master *m, const struct options *o)
 	buf_init(&snapshot);
 	m->fleet = load_kept(m, h.config, &snapshot);
 	if (m->fleet == NULL) {
-		r = options_config_path(o, m->config_path,
-		    sizeof m->config_path);
+		r = options_config_path(
+		    o, m->config_path, sizeof m->config_path);
 		if (r != 0)
 			return r;
-		m->fleet = load_or_complain(m->config_path,
-		    m->hello.pid1 != 0, &snapshot);
+		m->fleet = load_or_complain(
+		    m->config_path, m->hello.pid1 != 0, &snapshot);
 	}
 	if (m->fleet == NULL)
 		return 2;
@@ -344,7 +348,8 @@ start(struct master *m, const struct options *o)
 	m->phase = PHASE_RUNNING;
 	peer_send(&m->guardian, MSG_READY, NULL, NULL, 0, -1);
 	if (m->hello.first)
-		log_info("supervisord " VERSION " runs, %u instances, config %s",
+		log_info("supervisord " VERSION
+			 " runs, %u instances, config %s",
 		    m->crew.count, m->config_path);
 	else
 		log_warn("master %u took over %u instances", m->hello.masters,

@@ -20,7 +20,11 @@ struct memory;
 struct reload;
 struct state;
 
-enum phase { PHASE_STARTING, PHASE_RUNNING, PHASE_STOPPING };
+enum phase {
+	PHASE_STARTING,
+	PHASE_RUNNING,
+	PHASE_STOPPING
+};
 
 /* Who asked for something; uid -1: nobody, it happened by itself. */
 struct actor {
@@ -50,13 +54,13 @@ struct master {
 	char config_path[PATH_MAX];
 	struct fleet *fleet;
 	struct access *access;
-	uint32_t book;       /* number of the newest book */
+	uint32_t book; /* number of the newest book */
 	struct crew crew;
 	struct memory *memory;
 
 	struct state *state;
 	ev_io state_io;
-	struct list acks;    /* exits whose commit is awaited, in order */
+	struct list acks; /* exits whose commit is awaited, in order */
 	uint64_t incarnation;
 	char boot_id[40];
 

@@ -36,8 +36,8 @@ static struct shared *
 map(int fd)
 {
 	int flags = fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
-	void *p = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE,
-	    flags, fd, 0);
+	void *p = mmap(
+	    NULL, sizeof(struct shared), PROT_READ | PROT_WRITE, flags, fd, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
@@ -55,8 +55,7 @@ usable(int fd)
 	if (s == NULL)
 		return false;
 	ok = s->magic == MEMORY_MAGIC && s->version == MEMORY_VERSION &&
-	    s->row_size == sizeof(struct memory_row) &&
-	    s->used <= MEMORY_ROWS;
+	     s->row_size == sizeof(struct memory_row) && s->used <= MEMORY_ROWS;
 	munmap(s, sizeof *s);
 	return ok;
 }
@@ -72,7 +71,7 @@ make(void)
 	}
 	if (fd < 0)
 		log_warn("no shared memory (%s): what users asked for will not "
-		         "survive a crash of the master",
+			 "survive a crash of the master",
 		    strerror(errno));
 	return fd;
 }
@@ -197,8 +196,8 @@ memory_free(struct memory *m, struct memory_row *row)
 }
 
 void
-memory_each(struct memory *m,
-    void (*each)(struct memory_row *row, void *arg), void *arg)
+memory_each(struct memory *m, void (*each)(struct memory_row *row, void *arg),
+    void *arg)
 {
 	for (uint32_t i = 0; i < m->shared->used; i++) {
 		if (m->shared->rows[i].name[0] != '\0')

@@ -25,15 +25,15 @@
 
 /* How a process ended. */
 struct exit_info {
-	int64_t at_ms;     /* wall clock; 0: it has not ended yet */
+	int64_t at_ms; /* wall clock; 0: it has not ended yet */
 	int64_t lived_ms;
 	int32_t pid;
-	int32_t code;      /* exit status, -1 if by signal or not known */
-	int32_t signo;     /* or 0 */
-	int32_t stage;     /* enum launch_stage: its command never ran */
-	int32_t error;     /* errno of the stage */
+	int32_t code;  /* exit status, -1 if by signal or not known */
+	int32_t signo; /* or 0 */
+	int32_t stage; /* enum launch_stage: its command never ran */
+	int32_t error; /* errno of the stage */
 	uint8_t core;
-	uint8_t unknown;   /* ended while nobody was its parent */
+	uint8_t unknown; /* ended while nobody was its parent */
 	uint8_t pad[2];
 };
 
@@ -48,8 +48,8 @@ struct memory_row {
 	int64_t started_ms; /* wall clock */
 	int64_t started_mono;
 	uint64_t start_ticks;
-	uint8_t why;        /* enum life_event of the last change */
-	uint8_t by_user;    /* what is wanted is somebody's word */
+	uint8_t why;     /* enum life_event of the last change */
+	uint8_t by_user; /* what is wanted is somebody's word */
 	uint8_t adopted;
 	uint8_t pad[5];
 };
@@ -62,7 +62,7 @@ struct memory_event {
 	uint64_t sequence; /* the store's; 0: not valid */
 	int64_t at_ms;
 	int64_t actor_uid, actor_pid;
-	uint8_t from, to;  /* enum life_state; ST_COUNT: none */
+	uint8_t from, to; /* enum life_state; ST_COUNT: none */
 	uint8_t pad[6];
 	char name[PROTO_NAME]; /* "": supervisord itself */
 	char kind[16];
@@ -83,13 +83,14 @@ struct memory *memory_open(int fd, int *ret_fd, bool *ret_fresh);
 void memory_set_stopping(struct memory *m, int status);
 bool memory_is_stopping(const struct memory *m, int *ret_status);
 
-/* The oldest event's place, to be filled; not valid until its sequence is set. */
+/* The oldest event's place, to be filled; not valid until its sequence is set.
+ */
 struct memory_event *memory_next_event(struct memory *m);
 
 /* Takes the events above `after` out, in order, into an array of MEMORY_EVENTS;
  * how many. */
-size_t memory_take_events(struct memory *m, uint64_t after,
-    struct memory_event *out);
+size_t memory_take_events(
+    struct memory *m, uint64_t after, struct memory_event *out);
 
 /* A free row, cleared, with the name set; NULL: full. */
 struct memory_row *memory_new(struct memory *m, const char *name);

@@ -9,7 +9,11 @@
 
 #include "config/load.h"
 
-enum { OPT_CHECK = 256, OPT_PRINT_RUN_DIR, OPT_DAEMON };
+enum {
+	OPT_CHECK = 256,
+	OPT_PRINT_RUN_DIR,
+	OPT_DAEMON
+};
 
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, 'c' },
@@ -27,7 +31,8 @@ options_parse(struct options *o, int argc, char **argv)
 
 	memset(o, 0, sizeof *o);
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":c:V", long_options, NULL)) != -1) {
+	while (
+	    (c = getopt_long(argc, argv, ":c:V", long_options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			o->config = optarg;

@@ -51,8 +51,8 @@ send_waiting(struct peer *p)
 
 		memcpy(&w, data, sizeof w);
 		data += sizeof w;
-		r = channel_send(p->fd, w.type, data, data + w.body_size,
-		    w.tail_size, w.fd);
+		r = channel_send(
+		    p->fd, w.type, data, data + w.body_size, w.tail_size, w.fd);
 		if (r < 0)
 			break;
 		if (w.fd >= 0)
@@ -160,8 +160,8 @@ peer_send(struct peer *p, enum msg_type type, const void *body,
 			return;
 		if (r != -EAGAIN) {
 			/* A peer that is gone is noticed by reading. */
-			log_debug("can't send %s: %s", msg_name(type),
-			    strerror(-r));
+			log_debug(
+			    "can't send %s: %s", msg_name(type), strerror(-r));
 			return;
 		}
 	}

@@ -28,8 +28,7 @@ acknowledge(struct master *m, uint64_t committed)
 {
 	struct list *l, *tmp;
 
-	LIST_FOREACH(l, tmp, &m->acks)
-	{
+	LIST_FOREACH(l, tmp, &m->acks) {
 		struct ack *a = LIST_ENTRY(l, struct ack, link);
 
 		if (a->sequence > committed)
@@ -63,7 +62,7 @@ news(struct ev_loop *loop, ev_io *io, int events)
 				log_info("state is written to disk again");
 			record_event(m, NULL, "store",
 			    health != NULL ? health
-			                   : "state is written to disk again",
+					   : "state is written to disk again",
 			    &nobody);
 			break;
 		case STATE_ANSWER:
@@ -140,7 +139,7 @@ state_index(const char *name)
 	uint8_t i = 0;
 
 	while (i < ST_COUNT &&
-	    (name == NULL || strcmp(life_state_names[i], name) != 0))
+	       (name == NULL || strcmp(life_state_names[i], name) != 0))
 		i++;
 	return i;
 }
@@ -175,23 +174,23 @@ store_kept_events(struct master *m)
 	size_t n = 0;
 
 	if (kept != NULL)
-		n = memory_take_events(m->memory, state_last_event(m->state),
-		    kept);
+		n = memory_take_events(
+		    m->memory, state_last_event(m->state), kept);
 	for (size_t i = 0; i < n; i++) {
 		const struct memory_event *k = &kept[i];
 		struct state_event e = {
 			.at_ms = k->at_ms,
 			.name = k->name[0] != '\0' ? k->name : NULL,
 			.from = k->from < ST_COUNT ? life_state_names[k->from]
-			                           : NULL,
+						   : NULL,
 			.to = k->to < ST_COUNT ? life_state_names[k->to] : NULL,
 			.kind = k->kind,
 			.reason = k->reason,
 			.actor_uid = k->actor_uid,
 			.actor_pid = k->actor_pid,
 			.actor_command = k->actor_command[0] != '\0'
-			    ? k->actor_command
-			    : NULL,
+					     ? k->actor_command
+					     : NULL,
 		};
 
 		store_event(m, &e);

@@ -23,14 +23,9 @@
 #include "supervisord/master/record.h"
 #include "supervisord/master/rpc.h"
 #include "supervisord/master/streams.h"
+#include "supervisord/master/teams.h"
 
 extern char **environ;
-
-/* A fleet that was replaced, kept while workers of it are being ended. */
-struct retired {
-	struct fleet *fleet;
-	unsigned refs;
-};
 
 struct reload {
 	struct master *m;
@@ -56,7 +51,8 @@ struct reload {
 static int
 send_book(struct master *m, const struct fleet *fleet)
 {
-	struct msg_book old = { .book = m->book }, new = { .book = m->book + 1 };
+	struct msg_book old = { .book = m->book },
+			new = { .book = m->book + 1 };
 	uint64_t *offsets = calloc(fleet->count + 1, sizeof *offsets);
 	int fd = -ENOMEM;
 
@@ -67,7 +63,8 @@ send_book(struct master *m, const struct fleet *fleet)
 		return fd;
 	}
 	for (size_t i = 0; i < fleet->count; i++) {
-		struct team *team = crew_team(&m->crew, fleet->workers[i]->name);
+		struct team *team =
+		    crew_team(&m->crew, fleet->workers[i]->name);
 
 		if (team != NULL)
 			team->spec = offsets[i];
@@ -91,9 +88,10 @@ reload_keep_snapshot(struct master *m, const struct buf *snapshot)
 	if (fd < 0 ||
 	    write(fd, m->config_path, strlen(m->config_path) + 1) < 0 ||
 	    write(fd, snapshot->data, snapshot->size) !=
-	        (ssize_t)snapshot->size)
-		log_warn("can't keep the config in memory (%s): after a crash of "
-		         "the master it is read from disk again",
+		(ssize_t)snapshot->size)
+		log_warn(
+		    "can't keep the config in memory (%s): after a crash of "
+		    "the master it is read from disk again",
 		    strerror(errno));
 	else
 		peer_send(&m->guardian, MSG_KEEP, &name, NULL, 0, fd);
@@ -101,171 +99,12 @@ reload_keep_snapshot(struct master *m, const struct buf *snapshot)
 		close(fd);
 }
 
-static int
-by_order(const struct team *a, const struct team *b)
-{
-	return a->order < b->order ? -1 : a->order > b->order;
-}
-
-/* Teams for all workers of the fleet, in its order; new ones are empty. */
-static int
-make_teams(struct master *m, const struct fleet *fleet)
-{
-	for (size_t i = 0; i < fleet->count; i++) {
-		const struct worker *w = fleet->workers[i];
-		struct team *team = crew_team(&m->crew, w->name);
-
-		if (team == NULL)
-			team = crew_add_team(&m->crew, w);
-		if (team == NULL)
-			return -ENOMEM;
-		team->order = i;
-	}
-	HASH_SORT(m->crew.teams, by_order);
-	return 0;
-}
-
 int
 reload_first(struct master *m)
 {
-	int r = make_teams(m, m->fleet);
+	int r = teams_make(m, m->fleet);
 
 	return r < 0 ? r : send_book(m, m->fleet);
-}
-
-static void
-release(struct retired *retired)
-{
-	if (retired == NULL || --retired->refs > 0)
-		return;
-	fleet_free(retired->fleet);
-	free(retired);
-}
-
-void
-reload_instance_gone(struct master *m, struct team *team)
-{
-	if (!team->doomed || team->members > 0)
-		return;
-	release(team->retired);
-	crew_remove_team(&m->crew, team);
-}
-
-/* What a process of a worker nobody remembers is stopped by. */
-static const struct worker leftover = {
-	.name = (char[]){ "removed" },
-	.rules = {
-		.restart = RESTART_NEVER,
-		.stop = { { SIGTERM, 10 * 1000000000LL }, { SIGKILL, 0 } },
-		.stop_count = 2,
-		.scope = SCOPE_TREE,
-	},
-	.out = { .kind = OUTPUT_FILE },
-	.err = { .kind = OUTPUT_STDOUT },
-	.argv = (char *[]){ (char[]){ "removed" }, NULL },
-};
-
-struct team *
-reload_leftover_team(struct master *m, const char *name)
-{
-	char worker[PROTO_NAME];
-	struct team *team;
-
-	snprintf(worker, sizeof worker, "%.*s", (int)strcspn(name, ":"), name);
-	team = crew_team(&m->crew, worker);
-	if (team != NULL)
-		return team;
-	team = crew_add_team(&m->crew, &leftover);
-	if (team == NULL)
-		return NULL;
-	/* Added under the template's name: give it its own. */
-	HASH_DEL(m->crew.teams, team);
-	snprintf(team->name, sizeof team->name, "%s", worker);
-	HASH_ADD_STR(m->crew.teams, name, team);
-	team->doomed = true;
-	team->wanted = 0;
-	team->order = (size_t)-1;
-	return team;
-}
-
-void
-reload_remember_scale(struct master *m, struct team *team)
-{
-	char name[PROTO_NAME], key[PROTO_NAME + 8], value[16];
-	struct memory_row *row;
-
-	/* In memory, for the next master; in the store, for the next
-	 * supervisord should this one be killed. */
-	snprintf(name, sizeof name, "=%.*s", PROTO_NAME - 2, team->name);
-	row = memory_named(m->memory, name, team->scaled);
-	if (row != NULL && team->scaled)
-		row->index = team->wanted;
-	else if (row != NULL)
-		memory_free(m->memory, row);
-	snprintf(key, sizeof key, "scale.%s", team->name);
-	snprintf(value, sizeof value, "%u", team->wanted);
-	record_fact(m, key, team->scaled ? value : NULL);
-}
-
-/* --- instances ------------------------------------------------------------ */
-
-static void
-add_instance(struct master *m, struct team *team, unsigned index,
-    const struct actor *by, struct job *job)
-{
-	struct instance *it = crew_add(m, team, index, NULL);
-	bool up = team->worker->rules.autostart || team->scaled;
-
-	if (it == NULL) {
-		log_error("%s:%u: no room for another instance (at most %d)",
-		    team->name, index, MEMORY_ROWS);
-		return;
-	}
-	streams_set(m, it);
-	if (up && job != NULL)
-		job_add(job, it, GOAL_UP);
-	if (up)
-		drive_up(m, it, by);
-	else
-		record_instance(m, it);
-}
-
-/* It was leaving, and is wanted again. */
-static void
-pardon(struct master *m, struct instance *it, const struct actor *by,
-    struct job *job)
-{
-	it->doomed = false;
-	if (job != NULL)
-		job_add(job, it, GOAL_UP);
-	drive_up(m, it, by);
-}
-
-void
-reload_resize(struct master *m, struct team *team, unsigned count,
-    const struct actor *by, struct job *job)
-{
-	/* Nobody's word, so that it does not look like a user's start. */
-	struct actor autostart = { .uid = -1, .command = by->command };
-
-	team->wanted = count;
-	for (unsigned i = team->room; i > count; i--) {
-		struct instance *it = team->instances[i - 1];
-
-		if (it == NULL || it->doomed)
-			continue;
-		if (job != NULL)
-			job_add(job, it, GOAL_DOWN);
-		drive_doom(m, it, by);
-	}
-	for (unsigned i = 0; i < count; i++) {
-		struct instance *it = i < team->room ? team->instances[i] : NULL;
-
-		if (it == NULL)
-			add_instance(m, team, i, &autostart, job);
-		else if (it->doomed)
-			pardon(m, it, &autostart, job);
-	}
 }
 
 static void
@@ -319,24 +158,24 @@ apply_one(struct master *m, struct worker_diff *d, struct retired *retired,
 		retired->refs++;
 		if (team->scaled) {
 			team->scaled = false;
-			reload_remember_scale(m, team);
+			team_remember_scale(m, team);
 		}
 		/* Pinned: its last instance may go at once, and it with it. */
 		team->members++;
-		reload_resize(m, team, 0, by, job);
+		team_resize(m, team, 0, by, job);
 		team->members--;
-		reload_instance_gone(m, team);
+		team_instance_gone(m, team);
 		return;
 	}
 	if (team->scaled) {
 		team->scaled = false;
-		reload_remember_scale(m, team);
+		team_remember_scale(m, team);
 	}
 	if (d->change == CHANGE_LIVE || d->change == CHANGE_RESTART)
 		apply_live(m, team, d);
 	if (d->change == CHANGE_RESTART)
 		restart_changed(m, team, by, job);
-	reload_resize(m, team, d->new->processes, by, job);
+	team_resize(m, team, d->new->processes, by, job);
 }
 
 /* --- the plan ------------------------------------------------------------- */
@@ -349,7 +188,7 @@ is_rescaled(const struct master *m, const struct worker_diff *d)
 	    d->new != NULL ? crew_team(&m->crew, d->new->name) : NULL;
 
 	return team != NULL && team->scaled &&
-	    team->wanted != d->new->processes;
+	       team->wanted != d->new->processes;
 }
 
 static void
@@ -365,11 +204,11 @@ put_plan(struct master *m, struct buf *b, const struct fleet_diff *diff)
 		jw_kv_string(b, "worker", w->name);
 		jw_kv_string(b, "action",
 		    change_names[rescaled && d->change == CHANGE_KEPT
-		            ? CHANGE_LIVE
-		            : d->change]);
+				     ? CHANGE_LIVE
+				     : d->change]);
 		jw_kv_string(b, "settings",
 		    rescaled && d->settings[0] == '\0' ? "processes (scaled)"
-		                                       : d->settings);
+						       : d->settings);
 		jw_kv_int(b, "instances",
 		    d->new != NULL ? d->new->processes : d->old->processes);
 		jw_object_end(b);
@@ -432,7 +271,7 @@ apply(struct reload *reload, struct fleet_diff *diff, struct retired *retired,
 		if (team == NULL)
 			continue;
 		if (team->doomed)
-			release(team->retired);
+			teams_release(team->retired);
 		team->doomed = false;
 		team->retired = NULL;
 		team->worker = d->new;
@@ -443,7 +282,7 @@ apply(struct reload *reload, struct fleet_diff *diff, struct retired *retired,
 	    m->fleet->settings.log_json, -1);
 	for (size_t i = 0; i < diff->count; i++)
 		apply_one(m, &diff->workers[i], retired, by, job);
-	release(retired);
+	teams_release(retired);
 }
 
 static void
@@ -453,8 +292,8 @@ fail(struct reload *reload, int code, const char *words)
 	record_event(reload->m, NULL, "reload", words,
 	    reload->request != NULL ? &reload->request->actor : &nobody);
 	if (reload->request != NULL)
-		request_fail(reload->request, code, "%s; nothing was changed",
-		    words);
+		request_fail(
+		    reload->request, code, "%s; nothing was changed", words);
 }
 
 /* Each line is an error of the config; the client gets them as an array. */
@@ -479,7 +318,8 @@ fail_errors(struct reload *reload)
 	}
 	jw_array_end(&data);
 	jw_object_end(&data);
-	record_event(reload->m, NULL, "reload", "refused: the config has errors",
+	record_event(reload->m, NULL, "reload",
+	    "refused: the config has errors",
 	    reload->request != NULL ? &reload->request->actor : &nobody);
 	if (reload->request != NULL)
 		request_fail_data(reload->request, RPC_USAGE, buf_text(&data),
@@ -504,7 +344,7 @@ apply_diff(struct reload *reload, struct fleet_diff *diff)
 	if (r != NULL)
 		job = job_new(r, most_outcomes(m, reload->fleet), finish_job);
 	if (retired == NULL || (r != NULL && job == NULL) ||
-	    make_teams(m, reload->fleet) < 0 ||
+	    teams_make(m, reload->fleet) < 0 ||
 	    send_book(m, reload->fleet) < 0) {
 		free(retired);
 		if (job != NULL)
@@ -587,11 +427,12 @@ static void *
 load(void *arg)
 {
 	struct reload *reload = arg;
-	struct load l = { .path = reload->path, .pid1 = reload->pid1,
-		.environ = environ };
+	struct load l = {
+		.path = reload->path, .pid1 = reload->pid1, .environ = environ
+	};
 
-	reload->error = load_fleet(&l, &reload->fleet, &reload->snapshot,
-	    &reload->errors);
+	reload->error =
+	    load_fleet(&l, &reload->fleet, &reload->snapshot, &reload->errors);
 	if (reload->error == 0) {
 		reload->access = access_new(&reload->fleet->settings);
 		if (reload->access == NULL)

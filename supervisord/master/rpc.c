@@ -91,8 +91,7 @@ send_error(struct conn *conn, const json_t *id, int code, const char *data,
 }
 
 static void
-fail(struct request *r, int code, const char *data, const char *fmt,
-    va_list ap)
+fail(struct request *r, int code, const char *data, const char *fmt, va_list ap)
 {
 	char words[1024];
 
@@ -114,8 +113,8 @@ request_fail(struct request *r, int code, const char *fmt, ...)
 }
 
 void
-request_fail_data(struct request *r, int code, const char *data,
-    const char *fmt, ...)
+request_fail_data(
+    struct request *r, int code, const char *data, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -176,7 +175,8 @@ param_bool(struct request *r, const char *name, bool fallback, bool *ret)
 	if (v == NULL || json_is_null(v))
 		return true;
 	if (!json_is_boolean(v)) {
-		request_fail(r, RPC_PARAMS, "\"%s\" must be true or false", name);
+		request_fail(
+		    r, RPC_PARAMS, "\"%s\" must be true or false", name);
 		return false;
 	}
 	*ret = json_is_true(v);
@@ -209,8 +209,8 @@ param_int(struct request *r, const char *name, int64_t fallback, int64_t min,
 }
 
 bool
-param_string(struct request *r, const char *name, bool required,
-    const char **ret)
+param_string(
+    struct request *r, const char *name, bool required, const char **ret)
 {
 	const json_t *v = json_object_get(r->params, name);
 
@@ -247,8 +247,8 @@ parse(struct master *m, struct conn *conn, const char *line, size_t size,
 		send_error(conn, NULL, RPC_INVALID, NULL,
 		    "batches are not supported: send one request a line");
 	} else if (!json_is_string(method) ||
-	    (id != NULL && !json_is_string(id) && !json_is_integer(id) &&
-	        !json_is_null(id))) {
+		   (id != NULL && !json_is_string(id) && !json_is_integer(id) &&
+		       !json_is_null(id))) {
 		send_error(conn, NULL, RPC_INVALID, NULL,
 		    "not a request: a JSON object with \"method\" (a string) "
 		    "and \"id\" (a number or a string) is expected");
@@ -294,7 +294,7 @@ rpc_line(struct master *m, struct conn *conn, const char *line, size_t size)
 	if (r == NULL)
 		return;
 	if (r->method->permission == MAY_LOOK ? !conn_may_look(conn)
-	                                      : !conn_may_change(conn)) {
+					      : !conn_may_change(conn)) {
 		request_fail(r, RPC_FAILED,
 		    "permission denied: uid %d may not use %s (control.admins "
 		    "and control.viewers in the config say who may)",

@@ -32,21 +32,21 @@ enum rpc_code {
  * first does not change that: the answer is thrown away then.
  */
 struct request {
-	struct list link;      /* in its connection's requests */
+	struct list link; /* in its connection's requests */
 	struct master *m;
-	struct conn *conn;     /* NULL: gone */
-	json_t *id;            /* NULL: a notification, no answer wanted */
-	json_t *params;        /* an object */
+	struct conn *conn; /* NULL: gone */
+	json_t *id;        /* NULL: a notification, no answer wanted */
+	json_t *params;    /* an object */
 	struct actor actor;
 	char command[256];
-	struct job *job;       /* what it waits for, cancelled with the client */
+	struct job *job; /* what it waits for, cancelled with the client */
 	const struct command *method;
-	void *own;             /* the command's, freed with free() */
+	void *own; /* the command's, freed with free() */
 };
 
 /* One line of a client. */
-void rpc_line(struct master *m, struct conn *conn, const char *line,
-    size_t size);
+void rpc_line(
+    struct master *m, struct conn *conn, const char *line, size_t size);
 
 /* The client is gone. */
 void request_abandon(struct request *r);
@@ -58,8 +58,8 @@ void request_fail(struct request *r, int code, const char *fmt, ...)
 /* The same with {"errors":[...]} or the like as data. */
 void request_fail_data(struct request *r, int code, const char *data,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
-void request_notify(struct request *r, const char *method,
-    const struct buf *params);
+void request_notify(
+    struct request *r, const char *method, const struct buf *params);
 
 bool request_wants_progress(const struct request *r);
 void request_set_job(struct request *r, struct job *job);
@@ -68,8 +68,8 @@ void request_set_job(struct request *r, struct job *job);
 bool param_bool(struct request *r, const char *name, bool fallback, bool *ret);
 bool param_int(struct request *r, const char *name, int64_t fallback,
     int64_t min, int64_t max, int64_t *ret);
-bool param_string(struct request *r, const char *name, bool required,
-    const char **ret);
+bool param_string(
+    struct request *r, const char *name, bool required, const char **ret);
 
 /* "error" objects for both kinds of failures. */
 #endif

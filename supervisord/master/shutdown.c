@@ -116,8 +116,8 @@ look(struct master *m)
 }
 
 void
-shutdown_begin(struct master *m, int status, bool at_once,
-    const struct actor *by)
+shutdown_begin(
+    struct master *m, int status, bool at_once, const struct actor *by)
 {
 	int64_t timeout = m->fleet->settings.shutdown_timeout;
 	struct team *team, *tmp, *last = NULL;
@@ -133,11 +133,11 @@ shutdown_begin(struct master *m, int status, bool at_once,
 	    at_once ? " at once" : "");
 	record_event(m, NULL, "shutdown", at_once ? "at once" : "in order", by);
 	ev_now_update(m->loop);
-	ev_timer_set(&m->shutdown_timer, (double)timeout / (double)NS_PER_SEC,
-	    0.);
+	ev_timer_set(
+	    &m->shutdown_timer, (double)timeout / (double)NS_PER_SEC, 0.);
 	ev_timer_start(m->loop, &m->shutdown_timer);
 	HASH_ITER(hh, m->crew.teams, team, tmp)
-		last = team;
+	last = team;
 	/* The last started goes first. */
 	for (team = last; team != NULL; team = team->hh.prev) {
 		for (unsigned i = team->room; i > 0; i--) {
@@ -176,7 +176,7 @@ shutdown_one_is_down(struct master *m, const struct instance *it)
 	if (essential == NULL || strcmp(it->team->name, essential) != 0 ||
 	    !has_ended(it->team))
 		return;
-	log_info("%s has ended (exit_with): supervisord ends with it",
-	    essential);
+	log_info(
+	    "%s has ended (exit_with): supervisord ends with it", essential);
 	shutdown_begin(m, exit_status_of(&it->row->exit), false, &nobody);
 }

@@ -18,8 +18,8 @@ void shutdown_turn(struct master *m);
  * Stops every instance, then supervisord with that status. Called again, or
  * with at_once, it KILLs what is left.
  */
-void shutdown_begin(struct master *m, int status, bool at_once,
-    const struct actor *by);
+void shutdown_begin(
+    struct master *m, int status, bool at_once, const struct actor *by);
 
 /* An instance is down: was it the last, or the one of exit_with? */
 void shutdown_one_is_down(struct master *m, const struct instance *it);

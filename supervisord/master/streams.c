@@ -50,8 +50,8 @@ streams_path(const struct master *m, const struct instance *it, bool err,
     char *out, size_t size)
 {
 	const struct worker *w = it->team->worker;
-	const struct output *o = err && w->err.kind != OUTPUT_STDOUT ? &w->err
-	                                                             : &w->out;
+	const struct output *o =
+	    err && w->err.kind != OUTPUT_STDOUT ? &w->err : &w->out;
 	char dir[PATH_MAX];
 
 	if (o->kind != OUTPUT_FILE)
@@ -60,7 +60,7 @@ streams_path(const struct master *m, const struct instance *it, bool err,
 		return fleet_fill(o->file, it->row->index, out, size) == 0;
 	streams_log_dir(m, dir, sizeof dir);
 	return (size_t)snprintf(out, size, "%s/%s%s.log", dir, it->row->name,
-	           o == &w->err ? ".err" : "") < size;
+		   o == &w->err ? ".err" : "") < size;
 }
 
 static void
@@ -71,7 +71,7 @@ set_stream(struct master *m, const struct instance *it, bool err)
 	struct msg_sink msg = {
 		.kind = SINK_NULL,
 		.flags = (o->compress ? SINK_COMPRESS : 0U) |
-		    (o->timestamps ? SINK_TIMESTAMPS : 0U),
+			 (o->timestamps ? SINK_TIMESTAMPS : 0U),
 		.keep = o->keep,
 		.max_size = o->max_size,
 	};
@@ -137,8 +137,10 @@ static void
 set_own(struct master *m)
 {
 	const struct settings *s = &m->fleet->settings;
-	struct msg_sink msg = { .kind = SINK_FILE, .keep = 5,
-		.max_size = 50 << 20, .name = OWN_STREAM };
+	struct msg_sink msg = { .kind = SINK_FILE,
+		.keep = 5,
+		.max_size = 50 << 20,
+		.name = OWN_STREAM };
 
 	if (s->log_file != NULL)
 		peer_send(&m->logger, MSG_SINK, &msg, s->log_file,
@@ -156,7 +158,8 @@ sink_state(struct master *m, const struct msg *msg)
 		snprintf(words, sizeof words,
 		    "%s: its log can't be written: %.*s; it is tried again, what "
 		    "is written for long meanwhile is dropped and counted",
-		    s->name, (int)strnlen(msg->tail, msg->tail_size), msg->tail);
+		    s->name, (int)strnlen(msg->tail, msg->tail_size),
+		    msg->tail);
 		forget_broken(m, s->name);
 		b = calloc(1, sizeof *b);
 		if (b != NULL) {
@@ -224,7 +227,7 @@ gone(void *arg, const char *why)
 
 	m->logger_knows = m->logger_asked = false;
 	log_warn("the logger is gone (%s): waiting for the next one; what "
-	         "workers write stays in their pipes meanwhile",
+		 "workers write stays in their pipes meanwhile",
 	    why);
 }
 
@@ -248,12 +251,12 @@ streams_connect(struct master *m, int logger_pid)
 	peer_send(&m->guardian, MSG_LOGGER_PEER, NULL, NULL, 0, pair[1]);
 	close(pair[1]);
 	peer_connect(&m->logger, pair[0]);
-	snprintf(home, sizeof home, "%s/logger.sock",
-	    m->fleet->settings.run_dir);
+	snprintf(
+	    home, sizeof home, "%s/logger.sock", m->fleet->settings.run_dir);
 	peer_send(&m->logger, MSG_HOME, NULL, home, strlen(home) + 1, -1);
 	set_own(m);
 	CREW_FOREACH(&m->crew, team, tmp, i, it)
-		streams_set(m, it);
+	streams_set(m, it);
 }
 
 void
@@ -277,8 +280,8 @@ streams_tail(struct master *m, const struct instance *it, unsigned lines,
 }
 
 void
-streams_tail_of_exit(struct master *m, const struct instance *it,
-    const struct exit_info *e)
+streams_tail_of_exit(
+    struct master *m, const struct instance *it, const struct exit_info *e)
 {
 	if (e->stage == 0)
 		streams_tail(m, it, EXIT_LINES, EXIT_COOKIE | (uint32_t)e->pid);
@@ -290,7 +293,7 @@ streams_notes(const struct master *m, struct buf *b)
 	struct broken_stream *s, *tmp;
 
 	HASH_ITER(hh, m->broken, s, tmp)
-		jw_string(b, s->words);
+	jw_string(b, s->words);
 }
 
 void

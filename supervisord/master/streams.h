@@ -26,11 +26,12 @@ void streams_drop(struct master *m, const struct instance *it);
 void streams_reopen(struct master *m);
 
 /* Asks for the last lines and puts them with the exit. */
-void streams_tail_of_exit(struct master *m, const struct instance *it,
-    const struct exit_info *e);
+void streams_tail_of_exit(
+    struct master *m, const struct instance *it, const struct exit_info *e);
 
 /* Asks for the last lines for a waiting command. The answer comes as
- * arrived(arg, text, size); with size 0 when there is nothing. false: no logger. */
+ * arrived(arg, text, size); with size 0 when there is nothing. false: no
+ * logger. */
 bool streams_tail(struct master *m, const struct instance *it, unsigned lines,
     uint32_t cookie);
 

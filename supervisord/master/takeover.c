@@ -118,7 +118,7 @@ meet_old_logger(struct master *m)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd, n = snprintf(address.sun_path, sizeof address.sun_path,
-	            "%s/logger.sock", m->fleet->settings.run_dir);
+		    "%s/logger.sock", m->fleet->settings.run_dir);
 
 	if (n < 0 || (size_t)n >= sizeof address.sun_path)
 		return;
@@ -136,7 +136,7 @@ void
 takeover_begin(struct master *m)
 {
 	log_warn("supervisord did not end in order the last time: looking for "
-	         "instances that live on");
+		 "instances that live on");
 	snprintf(socket_mark, sizeof socket_mark, "%s/control.sock",
 	    m->fleet->settings.run_dir);
 	meet_old_logger(m);
@@ -152,7 +152,8 @@ takeover_try(struct master *m, struct instance *it)
 	struct found *f;
 
 	if (known && saved->pid > 0 && saved->boot_id != NULL &&
-	    strcmp(saved->boot_id, m->boot_id) == 0 && saved->start_ticks != 0 &&
+	    strcmp(saved->boot_id, m->boot_id) == 0 &&
+	    saved->start_ticks != 0 &&
 	    procfs_start_ticks(saved->pid) == saved->start_ticks) {
 		msg.pid = saved->pid;
 		msg.start_ticks = saved->start_ticks;

@@ -66,8 +66,8 @@ refuse(struct request *r, const char *word)
 		    "no such target: \"%.100s\" (did you mean \"%s\"?)", word,
 		    best);
 	else
-		request_fail(r, RPC_NO_TARGET, "no such target: \"%.100s\"",
-		    word);
+		request_fail(
+		    r, RPC_NO_TARGET, "no such target: \"%.100s\"", word);
 }
 
 static void
@@ -113,7 +113,7 @@ add_word(struct request *r, struct targets *t, bool *seen, const char *word)
 
 	if (strcmp(word, "all") == 0) {
 		HASH_ITER(hh, m->crew.teams, team, tmp)
-			add_team(t, seen, team);
+		add_team(t, seen, team);
 		return true;
 	}
 	team = team_named(m, word);
@@ -140,7 +140,8 @@ targets_of(struct request *r, bool required, struct targets *ret)
 
 	memset(ret, 0, sizeof *ret);
 	if (words != NULL && !json_is_array(words)) {
-		request_fail(r, RPC_PARAMS, "\"targets\" must be an array of names");
+		request_fail(
+		    r, RPC_PARAMS, "\"targets\" must be an array of names");
 		return false;
 	}
 	if (json_array_size(words) == 0 && required) {

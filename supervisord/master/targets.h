@@ -12,7 +12,7 @@ struct request;
 struct targets {
 	struct instance **list; /* each once, in the order they were named */
 	size_t count;
-	char **names;           /* NULL-terminated; only from targets_names */
+	char **names; /* NULL-terminated; only from targets_names */
 };
 
 /*

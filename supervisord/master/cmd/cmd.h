@@ -5,7 +5,10 @@
 
 #include "supervisord/master/rpc.h"
 
-enum permission { MAY_LOOK, MAY_CHANGE };
+enum permission {
+	MAY_LOOK,
+	MAY_CHANGE
+};
 
 struct command {
 	const char *method;

@@ -31,7 +31,7 @@ count_running(const struct crew *crew)
 	unsigned i, n = 0;
 
 	CREW_FOREACH(crew, team, tmp, i, it)
-		n += it->row->life.state == ST_RUNNING;
+	n += it->row->life.state == ST_RUNNING;
 	return n;
 }
 
@@ -52,8 +52,8 @@ run(struct request *r)
 	jw_kv_int(&b, "incarnation", (int64_t)m->incarnation);
 	jw_kv_int(&b, "masters", m->hello.masters);
 	jw_kv_string(&b, "config", m->config_path);
-	jw_kv_string(&b, "state_dir",
-	    s->state_dir != NULL ? s->state_dir : "none");
+	jw_kv_string(
+	    &b, "state_dir", s->state_dir != NULL ? s->state_dir : "none");
 	jw_kv_string(&b, "run_dir", s->run_dir);
 	jw_kv_string(&b, "state", phase_word(m->phase));
 	jw_kv_string(&b, "store", health);

@@ -45,10 +45,10 @@ run(struct request *r)
 		jw_kv_string(&b, "name", it->row->name);
 		jw_kv_string(&b, "stdout",
 		    streams_path(r->m, it, false, path, sizeof path) ? path
-		                                                     : NULL);
+								     : NULL);
 		jw_kv_string(&b, "stderr",
 		    streams_path(r->m, it, true, path, sizeof path) ? path
-		                                                    : NULL);
+								    : NULL);
 		jw_kv_string(&b, "kind", kind_word(w->out.kind));
 		jw_kv_string(&b, "stderr_kind", kind_word(w->err.kind));
 		jw_object_end(&b);

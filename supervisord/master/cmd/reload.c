@@ -1,7 +1,7 @@
 /* reload: reads the config, says what it will do, does it. */
 
-#include "supervisord/master/cmd/cmd.h"
 #include "supervisord/master/reload.h"
+#include "supervisord/master/cmd/cmd.h"
 
 static void
 run(struct request *r)

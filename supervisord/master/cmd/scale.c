@@ -6,7 +6,7 @@
 #include "supervisord/base/json.h"
 #include "supervisord/master/cmd/cmd.h"
 #include "supervisord/master/jobs.h"
-#include "supervisord/master/reload.h"
+#include "supervisord/master/teams.h"
 
 struct own {
 	char worker[PROTO_NAME];
@@ -44,8 +44,8 @@ run(struct request *r)
 		return;
 	team = crew_team(&m->crew, worker);
 	if (team == NULL || team->doomed) {
-		request_fail(r, RPC_NO_TARGET, "no such worker: \"%.100s\"",
-		    worker);
+		request_fail(
+		    r, RPC_NO_TARGET, "no such worker: \"%.100s\"", worker);
 		return;
 	}
 	if (count < 0) {
@@ -74,8 +74,8 @@ run(struct request *r)
 	own->to = (unsigned)count;
 	team->scaled = (unsigned)count != team->worker->processes;
 	team->wanted = (unsigned)count;
-	reload_remember_scale(m, team);
-	reload_resize(m, team, (unsigned)count, &r->actor, job);
+	team_remember_scale(m, team);
+	team_resize(m, team, (unsigned)count, &r->actor, job);
 	job_run(m, job, wait);
 }
 

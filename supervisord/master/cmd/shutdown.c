@@ -1,9 +1,9 @@
 /* shutdown: in order, or at once. */
 
+#include "supervisord/master/shutdown.h"
 #include "supervisord/base/json.h"
 #include "supervisord/master/cmd/cmd.h"
 #include "supervisord/master/control.h"
-#include "supervisord/master/shutdown.h"
 
 static void
 run(struct request *r)

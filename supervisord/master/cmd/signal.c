@@ -45,14 +45,14 @@ run(struct request *r)
 		failed += !ok;
 		if (ok) {
 			snprintf(text, sizeof text, "%s sent", name);
-			record_event(r->m, it->row->name, "signal", text,
-			    &r->actor);
+			record_event(
+			    r->m, it->row->name, "signal", text, &r->actor);
 		}
 		jw_object(&b);
 		jw_kv_string(&b, "name", it->row->name);
 		jw_kv_bool(&b, "ok", ok);
-		jw_kv_string(&b, "state",
-		    life_state_names[it->row->life.state]);
+		jw_kv_string(
+		    &b, "state", life_state_names[it->row->life.state]);
 		if (ok)
 			jw_kv_int(&b, "pid", it->row->pid);
 		else

@@ -5,8 +5,8 @@
 #include "supervisord/master/jobs.h"
 #include "supervisord/master/targets.h"
 
-typedef void wish(struct master *m, struct instance *it,
-    const struct actor *by);
+typedef void wish(
+    struct master *m, struct instance *it, const struct actor *by);
 
 static void
 run(struct request *r, wish *each, enum job_goal goal)
@@ -32,8 +32,7 @@ run(struct request *r, wish *each, enum job_goal goal)
 	/* All are in the job before the first moves: an outcome may be
 	 * immediate. One that is leaving the config has only one way to go. */
 	for (size_t i = 0; i < t.count; i++)
-		job_add(job, t.list[i],
-		    t.list[i]->doomed ? GOAL_DOWN : goal);
+		job_add(job, t.list[i], t.list[i]->doomed ? GOAL_DOWN : goal);
 	for (size_t i = 0; i < t.count; i++) {
 		if (!t.list[i]->doomed)
 			each(m, t.list[i], &r->actor);
@@ -62,7 +61,8 @@ run_restart(struct request *r)
 	if (!param_bool(r, "rolling", false, &rolling))
 		return;
 	if (rolling) {
-		request_fail(r, RPC_USAGE, "restart --rolling: not supported yet");
+		request_fail(
+		    r, RPC_USAGE, "restart --rolling: not supported yet");
 		return;
 	}
 	run(r, drive_bounce, GOAL_UP);

@@ -88,7 +88,8 @@ run(struct request *r)
 	    !param_bool(r, "threads", false, &threads))
 		return;
 	if (threads) {
-		request_fail(r, RPC_USAGE, "status --threads: not supported yet");
+		request_fail(
+		    r, RPC_USAGE, "status --threads: not supported yet");
 		return;
 	}
 	if (!targets_of(r, false, &t))

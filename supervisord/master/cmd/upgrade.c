@@ -1,4 +1,5 @@
-/* upgrade: the guardian becomes the program on disk, and starts a new master. */
+/* upgrade: the guardian becomes the program on disk, and starts a new master.
+ */
 
 #include <errno.h>
 #include <limits.h>

@@ -34,9 +34,9 @@ static const char *
 rounded(int64_t ns, char *out, size_t size)
 {
 	/* Whole seconds from a minute on: nobody reads "3h, 2m, 1.2s". */
-	int64_t grain = ns < NS_PER_SEC ? NS_PER_MS
-	    : ns < 60 * NS_PER_SEC      ? 100 * NS_PER_MS
-	                                : NS_PER_SEC;
+	int64_t grain = ns < NS_PER_SEC        ? NS_PER_MS
+			: ns < 60 * NS_PER_SEC ? 100 * NS_PER_MS
+					       : NS_PER_SEC;
 	int64_t ms = ns / grain * grain / NS_PER_MS, s = ms / 1000;
 
 	if (s < 60)
@@ -96,7 +96,8 @@ put_text(struct buf *b, const struct instance *it, const char *lines)
 	buf_fmt(b, "%s is %s", row->name, life_state_names[row->life.state]);
 	if (row->life.alive)
 		buf_fmt(b, " (pid %d, up for %s)", row->pid,
-		    rounded(clock_mono() - row->started_mono, text, sizeof text));
+		    rounded(
+			clock_mono() - row->started_mono, text, sizeof text));
 	buf_fmt(b, ": %s\n", reason);
 	if (row->exit.at_ms != 0) {
 		exit_words(it, &row->exit, reason, sizeof reason);
@@ -104,7 +105,7 @@ put_text(struct buf *b, const struct instance *it, const char *lines)
 		if (row->exit.pid != 0)
 			buf_fmt(b, ", pid %d after %s", row->exit.pid,
 			    rounded(row->exit.lived_ms * NS_PER_MS, text,
-			        sizeof text));
+				sizeof text));
 		buf_fmt(b, ", at %s\n",
 		    clock_format(row->exit.at_ms, when, sizeof when));
 	}
@@ -130,16 +131,16 @@ put(struct buf *b, const struct instance *it, const char *lines)
 	jw_object(b);
 	jw_kv_string(b, "name", row->name);
 	jw_kv_string(b, "state", life_state_names[row->life.state]);
-	jw_kv_time(b, "since",
-	    clock_wall_ms() - (now - row->life.since) / NS_PER_MS);
+	jw_kv_time(
+	    b, "since", clock_wall_ms() - (now - row->life.since) / NS_PER_MS);
 	jw_kv_string(b, "text", buf_text(&text));
 	jw_kv_string(b, "reason", instance_reason(it, reason, sizeof reason));
 	jw_key(b, "last_exit");
 	exit_json(b, &row->exit);
 	jw_kv_string(b, "last_lines", lines);
 	if (row->life.state == ST_BACKOFF)
-		jw_kv_seconds(b, "next_try_in",
-		    MAX_OF(row->life.deadline - now, 0));
+		jw_kv_seconds(
+		    b, "next_try_in", MAX_OF(row->life.deadline - now, 0));
 	else
 		jw_kv_null(b, "next_try_in");
 	jw_object_end(b);

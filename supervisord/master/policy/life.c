@@ -92,7 +92,8 @@ await_start(struct step *s)
 	set_deadline(s, s->in->now + s->rules->start_seconds);
 }
 
-/* A delay d of the ladder initial, initial * factor, ... max, times 1 +- jitter. */
+/* A delay d of the ladder initial, initial * factor, ... max, times 1 +-
+ * jitter. */
 static void
 delay(struct step *s)
 {
@@ -166,8 +167,8 @@ end_tree(struct step *s)
 	s->life->leaving = 1;
 	s->out->actions |= LIFE_TREE;
 	s->out->tree_signo = s->life->deadline != 0
-	    ? s->rules->stop[s->life->step].signo
-	    : SIGKILL;
+				 ? s->rules->stop[s->life->step].signo
+				 : SIGKILL;
 }
 
 /* Timers that have nothing more to say are stopped by this, too. */
@@ -221,6 +222,7 @@ static const struct row rows[] = {
 	{ IS(STOPPING),                                ON_GONE_LEAVING, end_tree,     SAME },
 	{ IS(STOPPING),                                ON_EMPTY,        stopped,      ST_STOPPED },
 };
+
 /* clang-format on */
 
 static const struct row *
@@ -234,8 +236,8 @@ row_for(enum life_state state, enum life_event event)
 }
 
 bool
-life_has_row(enum life_state state, enum life_event event,
-    enum life_state *ret_next)
+life_has_row(
+    enum life_state state, enum life_event event, enum life_state *ret_next)
 {
 	const struct row *row = row_for(state, event);
 
@@ -283,7 +285,7 @@ judge_exit(struct step *s)
 
 	if (life->state == ST_STOPPING) {
 		bool tree = r->scope == SCOPE_TREE && !s->in->no_tree &&
-		    !s->in->no_exec;
+			    !s->in->no_exec;
 		return tree ? ON_GONE_LEAVING : ON_GONE;
 	}
 	if (failed_start) {
@@ -305,8 +307,8 @@ judge_exit(struct step *s)
 static void
 exited(struct step *s)
 {
-	bool tree = s->rules->scope == SCOPE_TREE && !s->in->no_tree &&
-	    !s->in->no_exec;
+	bool tree =
+	    s->rules->scope == SCOPE_TREE && !s->in->no_tree && !s->in->no_exec;
 	enum life_event event = judge_exit(s);
 
 	s->life->alive = 0;
@@ -343,10 +345,10 @@ settle(struct step *s)
 		if (!life->wanted) {
 			interpret(s, ON_DOWN);
 		} else if (life->bounce && life->state != ST_WAITING &&
-		    life->state != ST_BACKOFF) {
+			   life->state != ST_BACKOFF) {
 			interpret(s, ON_DOWN);
 		} else if (life->state == ST_BACKOFF &&
-		    (life->kick || life->bounce)) {
+			   (life->kick || life->bounce)) {
 			life->bounce = 0;
 			interpret(s, s->in->turn ? ON_UP : ON_WAIT);
 		}
@@ -414,7 +416,8 @@ feed(struct step *s)
 		exited(s);
 		break;
 	case IN_EMPTY:
-		/* A late answer to a question of an earlier stop is no event. */
+		/* A late answer to a question of an earlier stop is no event.
+		 */
 		if (life->state == ST_STOPPING && life->leaving)
 			interpret(s, ON_EMPTY);
 		break;
@@ -454,8 +457,8 @@ life_rules_changed(struct life *life, const struct rules *rules, int64_t now,
 	if (life->step >= rules->stop_count)
 		life->step = (uint8_t)(rules->stop_count - 1);
 	if (life->state == ST_STARTING && life->alive) {
-		set_deadline(&s,
-		    MAX_OF(life->started + rules->start_seconds, 1));
+		set_deadline(
+		    &s, MAX_OF(life->started + rules->start_seconds, 1));
 	} else if (life->state == ST_STOPPING && life->deadline != 0) {
 		const struct stop_step *rung = &rules->stop[life->step];
 
@@ -494,6 +497,6 @@ bool
 life_is_down(const struct life *life)
 {
 	return (life->state == ST_STOPPED || life->state == ST_EXITED ||
-	           life->state == ST_FATAL) &&
-	    !life->alive && !life->launching;
+		   life->state == ST_FATAL) &&
+	       !life->alive && !life->launching;
 }

@@ -50,16 +50,16 @@ enum life_event {
  * that outlives the master.
  */
 struct life {
-	uint8_t state;     /* enum life_state, written by the interpreter alone */
-	uint8_t wanted;    /* up? */
-	uint8_t bounce;    /* to be stopped once, though wanted: a restart */
-	uint8_t kick;      /* start out of EXITED, FATAL, BACKOFF: asked for anew */
-	uint8_t launching; /* a launch is under way, no process known yet */
-	uint8_t alive;     /* the process exists */
-	uint8_t step;      /* rung of the stop ladder, in STOPPING */
-	uint8_t leaving;   /* STOPPING: process gone, descendants awaited */
-	uint32_t failures; /* failed starts in a row */
-	uint32_t level;    /* exponent of the next delay */
+	uint8_t state;  /* enum life_state, written by the interpreter alone */
+	uint8_t wanted; /* up? */
+	uint8_t bounce; /* to be stopped once, though wanted: a restart */
+	uint8_t kick; /* start out of EXITED, FATAL, BACKOFF: asked for anew */
+	uint8_t launching;  /* a launch is under way, no process known yet */
+	uint8_t alive;      /* the process exists */
+	uint8_t step;       /* rung of the stop ladder, in STOPPING */
+	uint8_t leaving;    /* STOPPING: process gone, descendants awaited */
+	uint32_t failures;  /* failed starts in a row */
+	uint32_t level;     /* exponent of the next delay */
 	uint32_t surprises; /* events the table has no row for */
 	uint32_t pad;
 	int64_t deadline;  /* monotonic ns; 0: none */
@@ -69,10 +69,10 @@ struct life {
 };
 
 enum life_input_kind {
-	IN_WANT_UP,     /* a user's or autostart's start */
-	IN_WANT_DOWN,   /* a stop */
-	IN_BOUNCE,      /* a restart: down once, then up */
-	IN_TURN,        /* a waiting instance may start */
+	IN_WANT_UP,   /* a user's or autostart's start */
+	IN_WANT_DOWN, /* a stop */
+	IN_BOUNCE,    /* a restart: down once, then up */
+	IN_TURN,      /* a waiting instance may start */
 	IN_SPAWNED,
 	IN_NOT_SPAWNED,
 	IN_EXIT,
@@ -82,21 +82,21 @@ enum life_input_kind {
 
 struct life_input {
 	enum life_input_kind kind;
-	int64_t now;   /* monotonic ns */
-	bool turn;     /* a start need not wait (always true without a cap) */
-	double dice;   /* 0 <= dice < 1, for the jitter */
+	int64_t now; /* monotonic ns */
+	bool turn;   /* a start need not wait (always true without a cap) */
+	double dice; /* 0 <= dice < 1, for the jitter */
 	/* IN_EXIT */
-	bool success;  /* the exit is one `exit_codes` takes for success */
-	bool no_exec;  /* its command never ran */
-	bool no_tree;  /* descendants can't be found on this machine */
+	bool success; /* the exit is one `exit_codes` takes for success */
+	bool no_exec; /* its command never ran */
+	bool no_tree; /* descendants can't be found on this machine */
 };
 
 enum life_action {
 	LIFE_LAUNCH = 1,
-	LIFE_SIGNAL = 2,      /* signo, to the process or its group */
-	LIFE_TREE = 4,        /* tree_signo to what it left; wants IN_EMPTY */
-	LIFE_TREE_KILL = 8,   /* KILL what a crashed one left; no answer wanted */
-	LIFE_TIMER = 16       /* life.deadline has changed */
+	LIFE_SIGNAL = 2,    /* signo, to the process or its group */
+	LIFE_TREE = 4,      /* tree_signo to what it left; wants IN_EMPTY */
+	LIFE_TREE_KILL = 8, /* KILL what a crashed one left; no answer wanted */
+	LIFE_TIMER = 16     /* life.deadline has changed */
 };
 
 /* Transitions of one step, in order: a restart may make several. */
@@ -140,8 +140,8 @@ void life_adopt(struct life *life, const struct rules *rules, int64_t started,
     int64_t now, struct life_output *out);
 
 /* Is there a row? For tests and the reference. */
-bool life_has_row(enum life_state state, enum life_event event,
-    enum life_state *ret_next);
+bool life_has_row(
+    enum life_state state, enum life_event event, enum life_state *ret_next);
 
 /* Down for good unless somebody asks: STOPPED, EXITED or FATAL, no process. */
 bool life_is_down(const struct life *life);
