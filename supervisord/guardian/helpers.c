@@ -162,6 +162,8 @@ restart_at(struct helper *h)
 static void
 say_end(const struct helper *h, const siginfo_t *info)
 {
+	if (h->started == 0)
+		return; /* one of the program before us: helpers_replace */
 	if (info->si_code == CLD_EXITED)
 		log_warn(
 		    "the %s exited with status %d", h->name, info->si_status);
