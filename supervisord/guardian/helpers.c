@@ -24,10 +24,11 @@
 #include "supervisord/guardian/upgrade.h"
 #include "supervisord/proto/channel.h"
 
-#define LONG_ENOUGH NS_PER_SEC /* lived so long: start the next one at once */
-#define DELAY_FIRST (10 * NS_PER_MS)
-#define DELAY_MOST  NS_PER_SEC
-#define HELPER_FD   3
+#define LONG_ENOUGH     NS_PER_SEC /* lived so long: start the next one at once */
+#define CLOSED_PATIENCE NS_PER_SEC
+#define DELAY_FIRST     (10 * NS_PER_MS)
+#define DELAY_MOST      NS_PER_SEC
+#define HELPER_FD       3
 
 struct helper master = { .name = "master", .channel = -1 };
 struct helper logger = { .name = "logger", .channel = -1 };
@@ -214,10 +215,26 @@ helper_ended(pid_t pid, const siginfo_t *info)
 }
 
 void
-helper_master_broken(const char *why)
+helper_master_broken(void)
 {
-	log_error("killing the master: %s", why);
+	log_error("killing the master: it sent what is no request");
 	close_channel(&master);
+	kill(master.pid, SIGKILL);
+}
+
+void
+helper_master_closed(void)
+{
+	close_channel(&master);
+	loop_timer(TIMER_CLOSED, clock_mono() + CLOSED_PATIENCE);
+}
+
+void
+helper_master_stays(void)
+{
+	if (master.pid <= 0 || master.channel >= 0)
+		return;
+	log_error("killing the master: it has closed its channel");
 	kill(master.pid, SIGKILL);
 }
 
@@ -229,7 +246,7 @@ helper_master_event(uint32_t events)
 	if ((events & EPOLLIN) != 0)
 		requests_read();
 	else if ((events & (EPOLLHUP | EPOLLERR)) != 0)
-		helper_master_broken("it has closed its channel");
+		helper_master_closed();
 }
 
 void

@@ -43,8 +43,11 @@ void helper_logger_event(uint32_t events);
 /* Sends what there is to tell; at the end of each turn of the loop. */
 void helpers_tell(void);
 
-/* A master that sends what is no message, or no longer listens. */
-void helper_master_broken(const char *why);
+/* A master that sends what is no request is killed. */
+void helper_master_broken(void);
+/* One that has closed its channel is ending; TIMER_CLOSED: or is it? */
+void helper_master_closed(void);
+void helper_master_stays(void);
 
 /* Passes the master's channel end on to the logger. Takes fd. */
 void helper_logger_peer(int fd);

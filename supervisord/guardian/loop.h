@@ -31,6 +31,7 @@ enum timer {
 	TIMER_STAGED,   /* close what launches have copied by now (spawn.c) */
 	TIMER_MASTER,   /* start it again */
 	TIMER_LOGGER,   /* start it again */
+	TIMER_CLOSED,   /* a master without a channel should have ended */
 	TIMER_UPGRADE,  /* try again: a launch was under way (upgrade.c) */
 	TIMER_PATIENCE, /* nobody carried the shutdown out (quit.c) */
 	TIMER_COUNT

@@ -369,9 +369,9 @@ requests_read(void)
 			return;
 		got = read_one();
 		if (got == -EPROTO)
-			helper_master_broken("it sent what is no request");
+			helper_master_broken();
 		else if (got < 0)
-			helper_master_broken("it has closed its channel");
+			helper_master_closed();
 		if (got <= 0)
 			return;
 	}

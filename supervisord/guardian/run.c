@@ -356,6 +356,9 @@ on_timer(enum timer timer)
 	case TIMER_LOGGER:
 		helper_start_logger();
 		break;
+	case TIMER_CLOSED:
+		helper_master_stays();
+		break;
 	case TIMER_UPGRADE:
 		upgrade_again();
 		break;

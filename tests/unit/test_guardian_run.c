@@ -4,6 +4,8 @@
  */
 #include "tests/unit/guardian_rig.h"
 
+#include <sys/pidfd.h>
+
 static uint64_t
 one_command(const char *const *argv)
 {
@@ -216,6 +218,45 @@ master_that_exits_before_ready_ends_it(void **state)
 	rig_close();
 }
 
+static void
+daemon_returns_once_a_master_is_ready(void **state)
+{
+	struct msg_quit quit = { 0, 0 };
+	struct pollfd p = { .events = POLLIN };
+	static struct msg m;
+	int status;
+
+	(void)state;
+	if (rig.listener < 0)
+		rig_lay_out();
+	rig.pid = fork();
+	if (rig.pid == 0) {
+		char path[200];
+
+		rig_in_dir(path, sizeof path, "supervisord");
+		execl(path, "supervisord", "--daemon", (char *)NULL);
+		_exit(1);
+	}
+	rig.master_pid = rig.logger_pid = 0;
+	while (rig.master_pid == 0 || rig.logger_pid == 0)
+		rig_accept_one();
+	assert_int_equal(waitpid(rig.pid, &status, WNOHANG), 0);
+	rig_handover(NULL, 0);
+	assert_int_not_equal(rig.hello.guardian_pid, rig.pid);
+	assert_int_equal(rig_wait(), 0);
+	p.fd = pidfd_open((pid_t)rig.hello.guardian_pid, 0);
+	assert_true(p.fd >= 0);
+	assert_int_equal(poll(&p, 1, 0), 0);
+	rig_send(MSG_QUIT, &quit, -1);
+	do {
+		rig_receive_from(rig.logger, &m);
+	} while (m.type != MSG_FINISH);
+	kill(rig.logger_pid, SIGKILL);
+	assert_int_equal(poll(&p, 1, RIG_PATIENCE), 1);
+	close(p.fd);
+	rig_close();
+}
+
 int
 main(int argc, char **argv)
 {
@@ -230,6 +271,8 @@ main(int argc, char **argv)
 		    new_master_is_told_everything, rig_teardown),
 		cmocka_unit_test_teardown(
 		    master_that_exits_before_ready_ends_it, rig_teardown),
+		cmocka_unit_test_teardown(
+		    daemon_returns_once_a_master_is_ready, rig_teardown),
 	};
 
 	(void)argc;
