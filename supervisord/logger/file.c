@@ -15,7 +15,7 @@
 
 /* The pipe is locked during a splice: shorter ones let its writer on between.
  */
-#define SPLICE_CHUNK (256 << 10)
+#define SPLICE_CHUNK (128 << 10)
 #define ROTATE_AGAIN (60 * NS_PER_SEC)
 #define OPEN_FLAGS   (O_NOCTTY | O_NONBLOCK)
 

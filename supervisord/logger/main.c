@@ -28,11 +28,14 @@
 #include "supervisord/logger/syslog.h"
 
 #define GUARDIAN    3
-#define BATCH       (3 * NS_PER_MS)
+#define BATCH_MIN   (50 * 1000LL)
+#define BATCH_MAX   (3 * NS_PER_MS)
 #define FINISH_TIME (3 * NS_PER_SEC)
 
 /* When the pipes have their next turn; INT64_MAX: when one says so. */
 static int64_t turn_at = INT64_MAX;
+/* How long after its edge: less while pipes are filled faster than that. */
+static int64_t batch = BATCH_MAX;
 
 enum watched {
 	GUARDIAN_FD,
@@ -124,7 +127,7 @@ wait_and_serve(bool busy)
 	if (f[ROOM_FD].revents != 0)
 		flow_wake();
 	if (f[PIPES_FD].revents != 0)
-		turn_at = clock_mono() + BATCH;
+		turn_at = clock_mono() + batch;
 }
 
 static void
@@ -139,7 +142,13 @@ turn(void)
 		return;
 	stream_collect();
 	wait = stream_round();
-	turn_at = wait < 0 ? INT64_MAX : wait == 0 ? now : clock_mono() + wait;
+	if (wait < 0) {
+		turn_at = INT64_MAX;
+		batch = MIN_OF(batch * 3 / 2, BATCH_MAX);
+	} else {
+		turn_at = wait == 0 ? now : clock_mono() + wait;
+		batch = MAX_OF(wait, BATCH_MIN);
+	}
 }
 
 int

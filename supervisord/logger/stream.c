@@ -457,7 +457,8 @@ stream_round(void)
 			continue;
 		}
 		adapt(p, moved);
-		if (moved >= p->capacity / 8 && (wait < 0 || p->wait < wait))
+		if ((moved >= p->capacity / 8 || p->wait < WAIT_MAX) &&
+		    (wait < 0 || p->wait < wait))
 			wait = p->wait;
 	}
 	return list_empty(&ready) ? wait : 0;

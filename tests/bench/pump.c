@@ -187,6 +187,8 @@ pump(struct flow *flows, int poller)
 				continue;
 			/* The writers have it too: closing is no farewell. */
 			epoll_ctl(poller, EPOLL_CTL_DEL, f->in, NULL);
+			/* The writers have copies: closing is not enough. */
+			epoll_ctl(poller, EPOLL_CTL_DEL, f->in, NULL);
 			close(f->in);
 			open_flows--;
 		}
