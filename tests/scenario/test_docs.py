@@ -5,6 +5,7 @@ in a folder with that config. Man pages: the configs of supervisord.cfg(5) are
 checked; every command and setting a page must name is asked of the program.
 """
 
+import json
 import os
 import re
 import shlex
@@ -126,6 +127,25 @@ class ManPages(Docs):
         self.assertIn("status", commands)
         for command in commands:
             self.assertRegex(page, r"\b%s\b" % command)
+
+    def test_the_queries_of_the_schema_page_run(self):
+        sup = self.supervisord('workers: { web: { command = "@P/pause"; }; };')
+        sup.wait_running()
+        sup.wait_db("select * from recent_events")
+        page = driver.read(os.path.join(driver.ROOT, "state", "SCHEMA.md"))
+        queries = re.findall(r"(?m)^    (sqlite3 .*)$", page)
+        self.assertGreater(len(queries), 0)
+        for query in queries:
+            self.sh(query.replace("/var/lib/supervisord/state.db", sup.db_path))
+
+    def test_json_after_the_command_as_its_page_has_it(self):
+        sup = self.supervisord('workers: { web: { command = "@P/pause"; }; };')
+        sup.wait_running()
+        self.environ["SUPERVISORCTL_SOCKET"] = sup.socket_path
+        for line in ("supervisorctl status --json",
+                     "supervisorctl --json status"):
+            names = [row["name"] for row in json.loads(self.sh(line))]
+            self.assertEqual(names, ["web:0"])
 
 
 if __name__ == "__main__":
