@@ -4,9 +4,9 @@ BENCH_FIFO in the environment, in a session of its own, stdout to /dev/null.
 Peers get the fastest set-up they allow: no shell, the run script is the
 program itself."""
 
-import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 
@@ -112,9 +112,14 @@ workers: { w: { command = %s; processes = %d; %s }; };
         return [os.path.join(self.bench.build, "supervisorctl"),
                 "-s", self.sock] + list(args)
 
-    def instances(self):
-        return json.loads(self.ctl("--json", "status", check=False).stdout)
-
+    def stop(self):
+        # Held still, it starts nothing again that is killed before it.
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGSTOP)
+            for pid in measure.children(self.process.pid):
+                if measure.comm(pid) in ("master", "logger"):
+                    os.kill(pid, signal.SIGKILL)
+        super().stop()
 
 class OursLogged(Ours):
     """As it is without any setting: a pipe and a log file for each."""
