@@ -121,6 +121,7 @@ workers: { w: { command = %s; processes = %d; %s }; };
                     os.kill(pid, signal.SIGKILL)
         super().stop()
 
+
 class OursLogged(Ours):
     """As it is without any setting: a pipe and a log file for each."""
 
