@@ -109,7 +109,8 @@ link = $(SAY) LINK $@; mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) $(1) -o $@ $(filter 
 
 MASTER_LIBS = -lev $(shell $(PKG_CONFIG) --libs libconfig sqlite3 jansson) -lpthread -lm
 LOGGER_LIBS = $(shell $(PKG_CONFIG) --libs zlib)
-CTL_LIBS = $(shell $(PKG_CONFIG) --libs jansson libedit)
+# libedit is loaded when the shell starts: linked, it costs every command.
+CTL_LIBS = $(shell $(PKG_CONFIG) --libs jansson)
 
 $(D)/supervisord: $(OBJ)/supervisord/guardian/main.o $(call archive,guardian launch proto base)
 	$(Q)$(call link,$(if $(GUARDIAN_LDFLAGS),$(GUARDIAN_LDFLAGS),$(PIE_LDFLAGS)),)
@@ -158,15 +159,18 @@ $(D)/tests/bench/tiny: tests/bench/tiny.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 $(WARNINGS) -fno-stack-protector -ffreestanding -static -nostdlib -Wl,--build-id=none -o $@ $<
 
-.PHONY: test-programs
+.PHONY: test-programs thread-tests
+# What tests/run --threads runs.
+thread-tests: all $(filter $(D)/tests/test_state_%,$(UNIT_BIN)) $(TEST_PROGRAM_BIN)
 test-programs: all $(UNIT_BIN) $(SIM_BIN) $(FUZZ_BIN) $(TEST_PROGRAM_BIN)
 
-.PHONY: test check check-tsan bench bench-programs lint demo deps help install uninstall clean format fuzz
+.PHONY: test check bench bench-programs lint demo deps help install uninstall clean format fuzz
 test: ## install what is missing, build, run every test (release and sanitizers)
 	@tests/deps test
 	@$(MAKE) --no-print-directory test-programs
 	@$(MAKE) --no-print-directory FLAVOUR=asan test-programs
-	@$(PYTHON) tests/run --build build --sanitized build/asan
+	@$(MAKE) --no-print-directory FLAVOUR=tsan thread-tests
+	@$(PYTHON) tests/run --build build --sanitized build/asan --threads build/tsan
 
 check: test-programs ## build one flavour and run its tests, without installing anything
 	@$(PYTHON) tests/run --build $(D)
