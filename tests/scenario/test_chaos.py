@@ -161,6 +161,9 @@ class Chaos(driver.Case):
 
     def kill_guardian(self):
         self.story.append("kill guardian")
+        # A pipe whose readers are both gone ends its writers; that is beyond
+        # what is promised: the logger has to be there.
+        self.sup.logger()
         self.before = self.sup.pids()
         self.sup.kill_guardian()
         self.sup.start()
