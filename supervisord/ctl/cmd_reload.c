@@ -5,6 +5,7 @@
 
 #include "supervisord/base/json.h"
 #include "supervisord/ctl/ask.h"
+#include "supervisord/ctl/outcome.h"
 #include "supervisord/ctl/term.h"
 
 static void
@@ -75,15 +76,13 @@ run_reload(struct ctl *ctl, const struct ctl_args *args)
 	bool wait = ctl_option(args, CTL_OPT_NO_WAIT) == NULL;
 	struct ctl_msg msg;
 	struct buf params;
-	json_t *tree;
+	json_t *tree, *outcomes;
 	int r;
 
 	ctl_params(ctl, &params);
 	jw_kv_bool(&params, "dry_run", dry);
 	jw_kv_bool(&params, "wait", wait);
 	r = ctl_ask(ctl, "reload", &params, CTL_LONG, &msg);
-	if (r == CTL_USAGE)
-		ctl_note(ctl, "the config is not valid: nothing was changed");
 	if (r != 0)
 		return r;
 	tree = ctl_tree(ctl, msg.body);
@@ -93,8 +92,12 @@ run_reload(struct ctl *ctl, const struct ctl_args *args)
 		ctl_put_raw(ctl, msg.body);
 	else
 		print_reload(tree, dry);
+	/* What did not come up, with --no-wait perhaps not yet. */
+	outcomes = json_object_get(tree, "instances");
+	r = outcomes != NULL ? ctl_outcome_print(ctl, outcomes, NULL, wait)
+			     : CTL_DONE;
 	json_decref(tree);
-	return CTL_DONE;
+	return r;
 }
 
 const struct ctl_cmd ctl_cmd_reload = {

@@ -70,7 +70,7 @@ ctl_outcome_print(
 	json_array_foreach(list, i, one)
 	{
 		if (json_is_true(json_object_get(one, "ok"))) {
-			if (!ctl->json)
+			if (!ctl->json && done != NULL)
 				print_done(one, done, waited);
 			continue;
 		}

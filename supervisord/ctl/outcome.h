@@ -15,7 +15,8 @@
 int ctl_outcome_ask(struct ctl *ctl, const struct ctl_args *args,
     const char *method, const char *done);
 
-/* Prints such a list; the exit status, 1 if one instance failed. */
+/* Prints such a list, done NULL: only what failed. The exit status, 1 if one
+ * instance failed. */
 int ctl_outcome_print(
     struct ctl *ctl, const json_t *list, const char *done, bool waited);
 
