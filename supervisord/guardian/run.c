@@ -53,7 +53,7 @@ guardian_find_helpers(const char *exe, char *ret, size_t size)
 
 		if (n < 0 || (size_t)n >= sizeof path || access(path, X_OK) < 0)
 			continue;
-		path[n - (int)strlen("/master")] = '\0';
+		*strrchr(path, '/') = '\0';
 		snprintf(ret, size, "%s", path);
 		return 0;
 	}
@@ -174,7 +174,8 @@ arrange_descriptors(bool resumed)
 			close(fd);
 	}
 	do {
-		fd = open("/dev/null", O_RDWR);
+		/* 0 to 2 are inherited by all. */
+		fd = open("/dev/null", O_RDWR); /* NOLINT(*-cloexec-open) */
 	} while (fd >= 0 && fd < LOOP_NULL);
 	if (fd < 0)
 		return -errno;

@@ -4,8 +4,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define BUCKETS 65536U /* pids are mostly consecutive, so the low bits spread  \
-			*/
+#define BUCKETS                                                                \
+	65536U /* pids are mostly consecutive, so the low bits spread          \
+		*/
 
 _Alignas(4096) struct slot table_slots[TABLE_SLOTS];
 
