@@ -17,6 +17,7 @@
 
 #define RECONNECT_S 30
 #define STEP_MS     50
+#define ALL_KEPT    100000 /* more events than that are not stored */
 
 struct watch {
 	const struct ctl_args *args;
@@ -113,8 +114,7 @@ ask_past(struct ctl *ctl, struct watch *w, struct buf *params)
 	/* Whole seconds, rather one too many. */
 	if (w->since >= 0)
 		jw_kv_int(params, "since", (int64_t)w->since + 1);
-	else
-		jw_kv_int(params, "limit", 100);
+	jw_kv_int(params, "limit", w->since >= 0 ? ALL_KEPT : 100);
 }
 
 /* --- with -f ----------------------------------------------------------------

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "supervisord/base/util.h"
+#include "supervisord/ctl/term.h"
 
 extern char **environ;
 
@@ -91,32 +92,110 @@ ctl_run_supervisord(char **argv, struct buf *out, bool both)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/* A config's text, empty if it is no plain file of a sane size. */
+static void
+read_config(const char *config, struct buf *text)
+{
+	int fd = open(config, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size < 1 << 20)
+		read_all(fd, text);
+	if (text->failed)
+		buf_clear(text);
+	close(fd);
+}
+
 /*
  * True if the config cannot name another run_dir: neither the word nor an
  * include is anywhere in it. Spares the common case the start of two programs,
  * and a config broken meanwhile does not hide the supervisord that runs.
  */
 static bool
-keeps_default_run_dir(const char *config)
+keeps_default_run_dir(const struct buf *text)
 {
-	struct buf text;
-	bool keeps = false;
-	int fd = open(config, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
+	return text->size > 0 &&
+	       memmem(text->data, text->size, "run_dir", 7) == NULL &&
+	       memmem(text->data, text->size, "include", 7) == NULL;
+}
 
-	if (fd < 0)
-		return false;
-	buf_init(&text);
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-	    st.st_size < 1 << 20) {
-		read_all(fd, &text);
-		keeps = !text.failed && text.size > 0 &&
-			memmem(text.data, text.size, "run_dir", 7) == NULL &&
-			memmem(text.data, text.size, "include", 7) == NULL;
+/* Behind the comment or string that starts at p, else p. */
+static const char *
+skip_quiet(const char *p, const char *end)
+{
+	const char *close;
+
+	if (*p == '#' || (end - p > 1 && p[0] == '/' && p[1] == '/')) {
+		close = memchr(p, '\n', (size_t)(end - p));
+		return close != NULL ? close + 1 : end;
 	}
-	buf_done(&text);
-	close(fd);
-	return keeps;
+	if (end - p > 1 && p[0] == '/' && p[1] == '*') {
+		close = memmem(p + 2, (size_t)(end - p - 2), "*/", 2);
+		return close != NULL ? close + 2 : end;
+	}
+	if (*p != '"')
+		return p;
+	for (p++; p < end && *p != '"'; p++)
+		p += *p == '\\';
+	return p < end ? p + 1 : end;
+}
+
+/* The string given to run_dir at p, if p is there, as it is written. */
+static bool
+read_run_dir(const char *p, const char *end, struct buf *dir)
+{
+	static const char blank[] = " \t\r\n", name[] = "run_dir";
+	const char *close;
+
+	if ((size_t)(end - p) < sizeof name || memcmp(p, name, 7) != 0)
+		return false;
+	for (p += 7; p < end && strchr(blank, *p) != NULL; p++)
+		continue;
+	if (p == end || (*p != '=' && *p != ':'))
+		return false;
+	for (p++; p < end && strchr(blank, *p) != NULL; p++)
+		continue;
+	close = p < end ? memchr(p + 1, '"', (size_t)(end - p - 1)) : NULL;
+	if (close == NULL || *p != '"' || close == p + 1)
+		return false;
+	buf_add(dir, p + 1, (size_t)(close - p - 1));
+	return strpbrk(buf_text(dir), "\\$\n") == NULL;
+}
+
+/*
+ * Where the supervisord of a config that cannot be read now was told to be: it
+ * runs on, and whoever broke the file wants to see it. A guess, so it counts
+ * only if there is a socket.
+ */
+static bool
+guess_socket(struct ctl *ctl, const char *config, const struct buf *text)
+{
+	const char *p = text->data, *end = p + text->size, *behind;
+	const char *slash = strrchr(config, '/');
+	bool found = false;
+	struct buf dir;
+
+	buf_init(&dir);
+	while (p != NULL && p < end && !found && dir.size == 0) {
+		behind = skip_quiet(p, end);
+		found = behind == p && read_run_dir(p, end, &dir);
+		p = behind == p ? p + 1 : behind;
+	}
+	if (found && buf_text(&dir)[0] != '/' && slash != NULL)
+		found = asprintf(&ctl->path, "%.*s/%s/control.sock",
+			    (int)(slash - config), config, buf_text(&dir)) > 0;
+	else if (found)
+		found =
+		    asprintf(&ctl->path, "%s/control.sock", buf_text(&dir)) > 0;
+	if (found && access(ctl->path, F_OK) < 0) {
+		free(ctl->path);
+		ctl->path = NULL;
+		found = false;
+	}
+	buf_done(&dir);
+	return found;
 }
 
 static int
@@ -146,7 +225,7 @@ default_socket(struct ctl *ctl, bool system_too)
 }
 
 static int
-ask_supervisord(struct ctl *ctl, const char *config)
+ask_supervisord(struct ctl *ctl, const char *config, const struct buf *text)
 {
 	static const char option[] = "--print-run-dir";
 	char *argv[5] = { NULL, strdup(option), strdup("-c"), strdup(config),
@@ -155,7 +234,7 @@ ask_supervisord(struct ctl *ctl, const char *config)
 	int r;
 
 	buf_init(&out);
-	r = ctl_run_supervisord(argv, &out, false);
+	r = ctl_run_supervisord(argv, &out, true);
 	for (size_t i = 1; i < N_ELEMENTS(argv); i++)
 		free(argv[i]);
 	while (out.size > 0 && out.data[out.size - 1] == '\n')
@@ -164,12 +243,15 @@ ask_supervisord(struct ctl *ctl, const char *config)
 		r = ctl_fail(ctl, CTL_FAILED,
 		    "cannot run supervisord to read %s: %s; name the socket with -s",
 		    config, strerror(-r));
-	else if (r > 0)
+	else if (r > 0 && guess_socket(ctl, config, text))
+		r = 0;
+	else if (r > 0) {
+		ctl_put_line(stderr, "%s", buf_text(&out));
 		r = ctl_fail(ctl, r < 128 ? r : CTL_FAILED,
 		    "%s does not say where the control socket is: correct it, or name the socket with -s",
 		    config);
-	else if (out.size == 0 || out.data[0] != '/' ||
-		 asprintf(&ctl->path, "%s/control.sock", out.data) < 0)
+	} else if (out.size == 0 || out.data[0] != '/' ||
+		   asprintf(&ctl->path, "%s/control.sock", out.data) < 0)
 		r = ctl_fail(ctl, CTL_FAILED,
 		    "supervisord did not name the run_dir of %s; name the socket with -s",
 		    config);
@@ -180,9 +262,17 @@ ask_supervisord(struct ctl *ctl, const char *config)
 static int
 socket_of_config(struct ctl *ctl, const char *config)
 {
-	if (keeps_default_run_dir(config))
-		return default_socket(ctl, false);
-	return ask_supervisord(ctl, config);
+	struct buf text;
+	int r;
+
+	buf_init(&text);
+	read_config(config, &text);
+	if (keeps_default_run_dir(&text))
+		r = default_socket(ctl, false);
+	else
+		r = ask_supervisord(ctl, config, &text);
+	buf_done(&text);
+	return r;
 }
 
 int

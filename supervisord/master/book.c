@@ -22,6 +22,11 @@
 /* Digits of the largest index: what a hole may grow to. */
 #define INDEX_DIGITS 10
 
+/* Where a program is searched for a worker that has no PATH, as execvp(3) and
+ * every shell do. */
+#define DEFAULT_PATH                                                           \
+	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 /* SUPERVISOR_WORKER, _INSTANCE, _INDEX, and _SOCKET, by which a process is
  * known as ours even when everything else about it is lost. */
 #define OWN_VARIABLES 4
@@ -129,6 +134,8 @@ add_spec(
 		if (strncmp(worker->environment[i], "PATH=", 5) == 0)
 			spec.path = intern(w, worker->environment[i] + 5);
 	}
+	if (spec.path == 0)
+		spec.path = intern(w, DEFAULT_PATH);
 	for (size_t i = 0; i < OWN_VARIABLES; i++) {
 		*ref++ = intern(w, own[i]);
 		spec.scratch += (uint32_t)filled_size(own[i]);

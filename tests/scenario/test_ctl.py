@@ -329,6 +329,8 @@ class Usage(Case):
         ctl = bin_dir + "/supervisorctl"
         self.assertEqual(self.said(argv=[ctl, "-c", "f.cfg", "pid"]), "10\n")
         driver.write(bin_dir + "/supervisord", '#!/bin/sh\necho "f.cfg:1: wrong" >&2; exit 2\n', 0o755)
+        self.assertEqual(self.said(argv=[ctl, "-c", "f.cfg", "pid"]), "10\n")
+        driver.write(self.dir + "/f.cfg", "master: { run_dir = \"gone\"; };\n")
         err = self.complained(argv=[ctl, "-c", "f.cfg", "pid"], status=2)
         self.assertIn("f.cfg:1: wrong", err)
         self.assertIn("-s", err)
