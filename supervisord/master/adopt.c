@@ -60,22 +60,41 @@ take_row(struct memory_row *row, void *arg)
 
 /* --- what the guardian says ----------------------------------------------- */
 
+/* What is known of an instance that memory has nothing of; it lives, so it is
+ * wanted unless somebody said otherwise. */
+static void
+take_saved_row(struct master *m, struct instance *it)
+{
+	const struct state_saved *saved;
+	bool known = state_saved_instance(m->state, it->row->name, &saved);
+
+	it->row->life.wanted = !it->doomed && (!known || saved->wanted_up ||
+						  !saved->wanted_by_user);
+	if (!known)
+		return;
+	it->row->by_user = saved->wanted_by_user;
+	it->row->life.restarts = (uint64_t)saved->restarts;
+}
+
 /* The instance of that name, or a doomed one to end a process nobody wants. */
 static struct instance *
-instance_for(struct master *m, const struct msg_child *child)
+instance_for(struct master *m, const char *name, bool *ret_new)
 {
-	struct instance *it = crew_find(&m->crew, child->name);
-	const char *colon = strrchr(child->name, ':');
+	struct instance *it = crew_find(&m->crew, name);
+	char worker[PROTO_NAME];
 	struct team *team;
+	unsigned index;
 
-	if (it != NULL || colon == NULL)
+	*ret_new = false;
+	if (it != NULL || !crew_split(name, worker, &index))
 		return it;
-	team = team_leftover(m, child->name);
-	if (team == NULL)
+	team = team_leftover(m, worker);
+	it = team != NULL ? crew_add(m, team, index, NULL) : NULL;
+	if (it == NULL)
 		return NULL;
-	it = crew_add(m, team, (unsigned)strtoul(colon + 1, NULL, 10), NULL);
-	if (it != NULL)
-		it->doomed = team->doomed || it->row->index >= team->wanted;
+	*ret_new = true;
+	it->doomed = team->doomed || index >= team->wanted;
+	take_saved_row(m, it);
 	return it;
 }
 
@@ -103,9 +122,8 @@ find_running(
 {
 	struct memory_row *row = it->row;
 	int64_t age = clock_mono() - child->started_mono;
-	struct life_output out;
-	bool was_down = life_is_down(&row->life);
 
+	memory_begin(m->memory, row);
 	crew_set_slot(&m->crew, it, child->slot, child->gen);
 	row->pid = child->pid;
 	row->tag = child->tag;
@@ -113,21 +131,24 @@ find_running(
 	row->started_mono = child->started_mono;
 	row->started_ms = clock_wall_ms() - age / NS_PER_MS;
 	row->start_ticks = procfs_start_ticks(child->pid);
-	if (row->life.state == ST_STARTING)
-		m->crew.starting--;
-	life_adopt(&row->life, instance_rules(it), child->started_mono,
-	    clock_mono(), &out);
-	/* Counted by carry_out only from here on. */
-	drive_carry_out(m, it, &out, &nobody);
-	if (was_down)
-		m->crew.down--;
+	drive_found(m, it, child->started_mono);
+}
+
+/* The process memory says it has? */
+static bool
+is_of(const struct msg_child *child, const struct memory_row *row)
+{
+	if (row->tag != 0 && row->tag == child->tag)
+		return true;
+	return row->life.alive && row->slot == child->slot &&
+	       row->gen == child->gen;
 }
 
 static void
 take_child(struct master *m, const struct msg_child *child)
 {
-	struct instance *it = instance_for(m, child);
-	bool known, newer;
+	bool newer, made;
+	struct instance *it = instance_for(m, child->name, &made);
 
 	if (it == NULL) {
 		log_error(
@@ -135,16 +156,17 @@ take_child(struct master *m, const struct msg_child *child)
 		    child->name, child->pid);
 		return;
 	}
-	known = it->row->tag == child->tag && it->row->tag != 0;
 	/* Older ones have ended, were dealt with, and are only not committed.
 	 */
 	newer = child->started_mono > it->row->started_mono;
-	if (known) {
+	if (is_of(child, it->row)) {
 		crew_set_slot(&m->crew, it, child->slot, child->gen);
-		it->row->pid = child->pid;
+		it->heard = true;
 	} else if (newer && it->row->life.launching) {
+		it->heard = true;
 		hear_of_launch(m, it, child);
-	} else if (child->state == CHILD_ALIVE) {
+	} else if (made || child->state == CHILD_ALIVE) {
+		it->heard = true;
 		find_running(m, it, child);
 	}
 	if (child->state == CHILD_EXITED)
@@ -173,21 +195,56 @@ settle_missing(struct master *m, struct instance *it)
 }
 
 static void
-settle_rows(struct master *m, const bool *heard)
+settle_team(struct master *m, struct team *team)
 {
-	struct team *team, *tmp;
-	struct instance *it;
-	unsigned i;
+	/* Pinned: it may go with its last instance. */
+	team->members++;
+	for (unsigned i = 0; i < team->room; i++) {
+		struct instance *it = team->instances[i];
 
-	CREW_FOREACH(&m->crew, team, tmp, i, it)
-	{
-		uint32_t slot = it->row->slot;
-
-		if (it->row->life.alive && (slot >= CREW_SLOTS || !heard[slot]))
+		if (it == NULL)
+			continue;
+		if (it->row->life.alive && !it->heard)
 			settle_missing(m, it);
 		else
 			drive_restore(m, it);
 	}
+	team->members--;
+	team_instance_gone(m, team);
+}
+
+static void
+settle_rows(struct master *m)
+{
+	struct team *team, *tmp;
+
+	HASH_ITER(hh, m->crew.teams, team, tmp)
+	settle_team(m, team);
+}
+
+/* A user's numbers, as they are now. */
+static void
+put_scales(struct master *m)
+{
+	struct team *team, *tmp;
+	char key[PROTO_NAME + 8];
+
+	HASH_ITER(hh, m->crew.teams, team, tmp)
+	{
+		snprintf(key, sizeof key, "scale.%s", team->name);
+		if (team->scaled || state_saved_fact(m->state, key) != NULL)
+			team_remember_scale(m, team);
+	}
+}
+
+/* The store knows of it, the config does not (any more). */
+static void
+forget_unknown(const struct state_saved *saved, void *arg)
+{
+	struct master *m = arg;
+
+	if (crew_find(&m->crew, saved->name) == NULL)
+		record_gone(m, saved->name);
 }
 
 /*
@@ -199,15 +256,8 @@ put_anew(struct master *m)
 {
 	struct team *team, *tmp;
 	struct instance *it;
-	char key[PROTO_NAME + 8];
 	unsigned i;
 
-	HASH_ITER(hh, m->crew.teams, team, tmp)
-	{
-		snprintf(key, sizeof key, "scale.%s", team->name);
-		if (team->scaled || state_saved_fact(m->state, key) != NULL)
-			team_remember_scale(m, team);
-	}
 	CREW_FOREACH(&m->crew, team, tmp, i, it)
 	{
 		const struct memory_row *row = it->row;
@@ -257,9 +307,9 @@ take_saved_scale(struct master *m)
 		value = state_saved_fact(m->state, key);
 		if (value == NULL)
 			continue;
-		team->wanted = (unsigned)strtoul(value, NULL, 10);
+		team->wanted = (unsigned)MIN_OF(
+		    strtoul(value, NULL, 10), (unsigned long)FLEET_INSTANCES);
 		team->scaled = true;
-		team_remember_scale(m, team);
 	}
 }
 
@@ -282,25 +332,38 @@ take_saved_wish(struct master *m, struct instance *it)
 	return true;
 }
 
+/* The master before was killed between making it and saying what it is for:
+ * nobody has said that it should be down. */
+static bool
+is_half_made(const struct instance *it)
+{
+	const struct memory_row *row = it->row;
+
+	return !it->doomed && !row->by_user && !row->life.wanted &&
+	       life_is_down(&row->life);
+}
+
 static void
-make_missing(struct master *m, bool use_saved)
+make_missing(struct master *m, bool use_saved, bool look)
 {
 	struct team *team, *tmp;
 
 	HASH_ITER(hh, m->crew.teams, team, tmp)
 	{
 		for (unsigned i = 0; !team->doomed && i < team->wanted; i++) {
-			struct instance *it;
+			struct instance *it =
+			    i < team->room ? team->instances[i] : NULL;
 
-			if (i < team->room && team->instances[i] != NULL)
+			if (it != NULL && !is_half_made(it))
 				continue;
-			it = crew_add(m, team, i, NULL);
+			if (it == NULL)
+				it = crew_add(m, team, i, NULL);
 			if (it == NULL) {
 				log_error("%s:%u: no room for another instance",
 				    team->name, i);
 				continue;
 			}
-			if (use_saved && takeover_try(m, it))
+			if (look && takeover_try(m, it))
 				continue;
 			if (use_saved && take_saved_wish(m, it))
 				continue;
@@ -315,31 +378,32 @@ make_missing(struct master *m, bool use_saved)
 void
 adopt_all(struct master *m, const struct handover *h, bool fresh, bool clean)
 {
-	bool use_saved = fresh && (!clean || !m->hello.first);
-	bool *heard = calloc(CREW_SLOTS, sizeof *heard);
+	/* A first master may have had one before it, killed on its way. */
+	bool use_saved = m->hello.first ? !clean : fresh;
+	/* Where nothing was stored nobody knows how the last run ended. */
+	bool look = m->hello.first && (!clean || record_is_forgetful(m));
 
 	memory_each(m->memory, take_scale, m);
 	memory_each(m->memory, take_row, m);
-	if (use_saved)
+	if (use_saved && fresh)
 		take_saved_scale(m);
-	for (size_t i = 0; i < h->count; i++) {
-		if (heard != NULL && h->children[i].slot < CREW_SLOTS)
-			heard[h->children[i].slot] = true;
+	for (size_t i = 0; i < h->count; i++)
 		take_child(m, &h->children[i]);
-	}
-	if (heard != NULL && !fresh)
-		settle_rows(m, heard);
-	free(heard);
+	settle_rows(m);
 	if (!fresh)
 		put_anew(m);
-	if (use_saved && m->hello.first)
-		takeover_begin(m);
+	put_scales(m);
+	if (look)
+		takeover_begin(m, clean);
 	if (m->phase != PHASE_STOPPING)
-		make_missing(m, use_saved);
-	if (use_saved && m->hello.first)
+		make_missing(m, use_saved, look);
+	if (look)
 		takeover_end(m);
 	doom_leftovers(m);
+	if (m->phase != PHASE_STOPPING)
+		state_each_saved(m->state, forget_unknown, m);
 	state_forget_saved(m->state);
+	drive_grant_turns(m);
 }
 
 void
@@ -352,33 +416,13 @@ adopt_taken_over(
 		.pid = msg->pid,
 		.state = CHILD_ALIVE,
 		.flags = CHILD_ADOPTED,
+		.started_mono = msg->started_mono,
 		.tag = msg->tag,
 	};
-	int64_t age;
 
-	it->adopting = false;
-	/* Its start is known by the wall clock of the run before only. */
-	age = it->row->started_ms != 0 ? clock_wall_ms() - it->row->started_ms
-				       : 0;
-	child.started_mono = clock_mono() - (age > 0 ? age : 0) * NS_PER_MS;
 	memcpy(child.name, it->row->name, sizeof child.name);
 	find_running(m, it, &child);
 	record_event(m, it->row->name, "adopted",
 	    "taken over after a crash of supervisord", &nobody);
 	log_info("%s: taken over, pid %d", it->row->name, msg->pid);
-}
-
-void
-adopt_not_taken_over(struct master *m, struct instance *it)
-{
-	bool wanted = it->row->life.wanted;
-
-	/* It ended between the look and the grip. */
-	it->adopting = false;
-	it->row->pid = 0;
-	it->row->life.wanted = 0;
-	if (wanted)
-		drive_up(m, it, &nobody);
-	else
-		record_instance(m, it);
 }

@@ -20,9 +20,8 @@ struct msg_launched;
 void adopt_all(
     struct master *m, const struct handover *h, bool fresh, bool clean);
 
-/* The guardian's answers to ADOPT. */
+/* The guardian has taken over what it was asked to. */
 void adopt_taken_over(
     struct master *m, struct instance *it, const struct msg_launched *msg);
-void adopt_not_taken_over(struct master *m, struct instance *it);
 
 #endif

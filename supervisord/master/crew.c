@@ -29,13 +29,13 @@ crew_team(const struct crew *crew, const char *name)
 }
 
 struct team *
-crew_add_team(struct crew *crew, const struct worker *worker)
+crew_add_team(struct crew *crew, const char *name, const struct worker *worker)
 {
 	struct team *team = calloc(1, sizeof *team);
 
 	if (team == NULL)
 		return NULL;
-	snprintf(team->name, sizeof team->name, "%s", worker->name);
+	snprintf(team->name, sizeof team->name, "%s", name);
 	team->worker = worker;
 	team->wanted = worker->processes;
 	HASH_ADD_STR(crew->teams, name, team);
@@ -54,27 +54,37 @@ crew_remove_team(struct crew *crew, struct team *team)
 	free(team);
 }
 
+bool
+crew_split(const char *name, char worker[PROTO_NAME], unsigned *ret_index)
+{
+	const char *colon = strrchr(name, ':');
+	size_t digits;
+
+	if (colon == NULL || colon == name ||
+	    (size_t)(colon - name) > WORKER_NAME_MAX)
+		return false;
+	digits = strspn(colon + 1, "0123456789");
+	if (digits == 0 || digits > 8 || colon[1 + digits] != '\0' ||
+	    (colon[1] == '0' && digits > 1))
+		return false;
+	memcpy(worker, name, (size_t)(colon - name));
+	worker[colon - name] = '\0';
+	*ret_index = (unsigned)strtoul(colon + 1, NULL, 10);
+	return true;
+}
+
 struct instance *
 crew_find(const struct crew *crew, const char *name)
 {
-	const char *colon = strrchr(name, ':');
-	char worker[PROTO_NAME], *end;
+	char worker[PROTO_NAME];
 	struct team *team;
-	unsigned long index;
+	unsigned index;
 
-	if (colon == NULL || (size_t)(colon - name) >= sizeof worker)
+	if (!crew_split(name, worker, &index))
 		return NULL;
-	memcpy(worker, name, (size_t)(colon - name));
-	worker[colon - name] = '\0';
-	if (strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
-	    colon[1] == '\0' || strlen(colon + 1) > 8 ||
-	    (colon[1] == '0' && colon[2] != '\0'))
-		return NULL;
-	index = strtoul(colon + 1, &end, 10);
 	team = crew_team(crew, worker);
-	if (team == NULL || index >= team->room)
-		return NULL;
-	return team->instances[index];
+	return team != NULL && index < team->room ? team->instances[index]
+						  : NULL;
 }
 
 static bool
@@ -131,18 +141,20 @@ crew_add(
 	char name[PROTO_NAME];
 	struct instance *it = calloc(1, sizeof *it);
 
-	if (it == NULL || !make_room(team, index) || !new_id(&m->crew, &it->id))
+	/* An index may come from outside: from the guardian's child table. */
+	if (it == NULL || index >= MEMORY_ROWS ||
+	    (index < team->room && team->instances[index] != NULL) ||
+	    !make_room(team, index) || !new_id(&m->crew, &it->id))
 		goto failed;
 	snprintf(
 	    name, sizeof name, "%.*s:%u", WORKER_NAME_MAX, team->name, index);
 	if (row == NULL) {
-		row = memory_new(m->memory, name);
+		row = memory_new(m->memory, name, index);
 		if (row == NULL) {
 			m->crew.free_ids[m->crew.free_ids_count++] = it->id;
 			goto failed;
 		}
 		life_init(&row->life, clock_mono());
-		row->index = index;
 	}
 	it->row = row;
 	it->team = team;

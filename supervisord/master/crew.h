@@ -31,7 +31,7 @@ struct instance {
 	ev_timer timer;      /* row->life.deadline */
 	struct list queue;   /* of those that wait for their turn to start */
 	struct list waiters; /* job items, see jobs.h */
-	bool adopting;       /* the guardian has been asked to take it over */
+	bool heard;          /* its process is in the guardian's table */
 };
 
 struct team {
@@ -64,8 +64,12 @@ struct crew {
 bool crew_init(struct crew *crew);
 
 struct team *crew_team(const struct crew *crew, const char *name);
-struct team *crew_add_team(struct crew *crew, const struct worker *worker);
+struct team *crew_add_team(
+    struct crew *crew, const char *name, const struct worker *worker);
 void crew_remove_team(struct crew *crew, struct team *team);
+
+/* "web:12" into "web" and 12; false: not a name we give. */
+bool crew_split(const char *name, char worker[PROTO_NAME], unsigned *ret_index);
 
 /* The instance of that name ("web:0"), or NULL. */
 struct instance *crew_find(const struct crew *crew, const char *name);

@@ -1,6 +1,7 @@
 #include "supervisord/master/drive.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "supervisord/master/record.h"
 #include "supervisord/master/shutdown.h"
 #include "supervisord/master/streams.h"
+#include "supervisord/master/takeover.h"
 #include "supervisord/master/teams.h"
 
 const struct actor nobody = { .uid = -1, .pid = 0, .command = NULL };
@@ -115,60 +117,73 @@ has_turn(const struct master *m)
 	       (cap == 0 || m->crew.starting < cap);
 }
 
-void
-drive_carry_out(struct master *m, struct instance *it,
-    const struct life_output *out, const struct actor *by)
+/* Tells the guardian first, then people. */
+static void
+carry_out(struct master *m, struct instance *it, const struct life_output *out,
+    const struct actor *by)
 {
 	const struct rules *rules = instance_rules(it);
 	char reason[EXIT_WORDS + 128];
 
-	/* First what the kernel is to do, then what people are to read. */
 	if (out->actions & LIFE_LAUNCH)
 		send_launch(m, it);
 	if (out->actions & LIFE_SIGNAL)
 		drive_signal(m, it, out->signo, rules->scope == SCOPE_GROUP);
 	if (out->actions & LIFE_TREE)
 		send_tree(m, it, out->tree_signo, true);
+	/* What a crashed one left behind goes after its replacement was asked
+	 * for: looking for it costs more. */
+	if (out->actions & LIFE_TREE_KILL)
+		send_tree(m, it, SIGKILL, false);
+	if (m->guardian.outbox.size == 0)
+		it->row->unheard = 0;
 	if (out->actions & LIFE_TIMER)
 		set_timer(m, it);
-	for (unsigned i = 0; i < out->count; i++) {
-		it->row->why = (uint8_t)out->changes[i].event;
+	for (unsigned i = 0; i < out->count; i++)
 		account(m, it, &out->changes[i]);
-	}
-	if (out->count == 0)
-		return;
 	for (unsigned i = 0; i < out->count; i++) {
 		change_reason(it, &out->changes[i], i + 1 == out->count, reason,
 		    sizeof reason);
 		record_change(m, it, &out->changes[i], reason, by);
 	}
-	record_instance(m, it);
+	if (out->count > 0)
+		record_instance(m, it);
+}
+
+/* The row is as it shall be: what follows from it is done. */
+static void
+commit(struct master *m, struct instance *it, const struct life_output *out,
+    bool was_down, const struct actor *by)
+{
+	struct memory_row *row = it->row;
+
+	if (out->count > 0)
+		row->why = (uint8_t)out->changes[out->count - 1].event;
+	row->unheard = out->actions & (LIFE_SIGNAL | LIFE_TREE_KILL);
+	memory_commit(m->memory);
+	if (life_is_down(&row->life) != was_down)
+		m->crew.down += was_down ? -1U : 1U;
+	carry_out(m, it, out, by);
 }
 
 static void
 step(struct master *m, struct instance *it, struct life_input *in,
     const struct actor *by)
 {
-	struct life_output out;
 	bool was_down = life_is_down(&it->row->life);
+	struct life_output out;
 
 	in->now = clock_mono();
 	in->turn = has_turn(m);
 	in->dice = drand48();
 	in->no_tree = m->hello.no_tree;
+	memory_begin(m->memory, it->row);
 	life_step(&it->row->life, instance_rules(it), in, &out);
-	drive_carry_out(m, it, &out, by);
-	/* What a crashed one left behind goes after its replacement was asked
-	 * for: looking for it costs more. */
-	if (out.actions & LIFE_TREE_KILL)
-		send_tree(m, it, SIGKILL, false);
-	if (life_is_down(&it->row->life) != was_down)
-		m->crew.down += was_down ? -1U : 1U;
+	commit(m, it, &out, was_down, by);
 }
 
-/* Those that wait for their turn, as far as the cap lets them. */
-static void
-grant_turns(struct master *m)
+void
+drive_grant_turns(struct master *m)
 {
 	while (!list_empty(&m->crew.queue) && has_turn(m)) {
 		struct instance *it =
@@ -181,25 +196,34 @@ grant_turns(struct master *m)
 	}
 }
 
+/* What a change may mean for others; a doomed one that is down is freed. */
+static void
+changed(struct master *m, struct instance *it)
+{
+	struct team *team = it->team;
+
+	jobs_changed(m, it);
+	drive_grant_turns(m);
+	if (!life_is_down(&it->row->life))
+		return;
+	if (!it->doomed) {
+		shutdown_one_is_down(m, it);
+		return;
+	}
+	jobs_gone(it);
+	streams_drop(m, it);
+	record_gone(m, it->row->name);
+	crew_remove(m, it);
+	team_instance_gone(m, team);
+	shutdown_look(m);
+}
+
 static void
 feed(struct master *m, struct instance *it, struct life_input *in,
     const struct actor *by)
 {
 	step(m, it, in, by);
-	jobs_changed(m, it);
-	grant_turns(m);
-	if (!life_is_down(&it->row->life))
-		return;
-	shutdown_one_is_down(m, it);
-	if (it->doomed) {
-		struct team *team = it->team;
-
-		jobs_gone(it);
-		streams_drop(m, it);
-		record_gone(m, it->row->name);
-		crew_remove(m, it);
-		team_instance_gone(m, team);
-	}
+	changed(m, it);
 }
 
 void
@@ -207,6 +231,7 @@ drive_up(struct master *m, struct instance *it, const struct actor *by)
 {
 	struct life_input in = { .kind = IN_WANT_UP };
 
+	memory_begin(m->memory, it->row);
 	it->row->by_user = by->uid >= 0;
 	feed(m, it, &in, by);
 	record_instance(m, it);
@@ -216,12 +241,15 @@ void
 drive_down(struct master *m, struct instance *it, const struct actor *by)
 {
 	struct life_input in = { .kind = IN_WANT_DOWN };
+	bool leaving = it->doomed;
 
+	memory_begin(m->memory, it->row);
 	/* A shutdown's word is nobody's wish: the next start forgets it. */
 	if (m->phase != PHASE_STOPPING)
 		it->row->by_user = by->uid >= 0;
-	record_instance(m, it);
 	feed(m, it, &in, by);
+	if (!leaving)
+		record_instance(m, it);
 }
 
 void
@@ -229,9 +257,11 @@ drive_bounce(struct master *m, struct instance *it, const struct actor *by)
 {
 	struct life_input in = { .kind = IN_BOUNCE };
 
+	memory_begin(m->memory, it->row);
 	if (by->uid >= 0)
 		it->row->by_user = 1;
 	feed(m, it, &in, by);
+	record_instance(m, it);
 }
 
 void
@@ -241,10 +271,6 @@ drive_launched(struct master *m, const struct msg_launched *msg)
 	struct life_input in = { .kind = IN_SPAWNED };
 	struct memory_row *row;
 
-	if (it != NULL && it->adopting) {
-		adopt_taken_over(m, it, msg);
-		return;
-	}
 	if (it == NULL || !it->row->life.launching) {
 		/* Nobody's any more; its end will be acknowledged. */
 		struct msg_kill kill = { msg->slot, msg->gen, SIGKILL, 0 };
@@ -255,6 +281,11 @@ drive_launched(struct master *m, const struct msg_launched *msg)
 		return;
 	}
 	row = it->row;
+	if (row->adopting) {
+		adopt_taken_over(m, it, msg);
+		return;
+	}
+	memory_begin(m->memory, row);
 	crew_set_slot(&m->crew, it, msg->slot, msg->gen);
 	row->pid = msg->pid;
 	row->tag = msg->tag;
@@ -263,8 +294,7 @@ drive_launched(struct master *m, const struct msg_launched *msg)
 	row->started_ms = clock_wall_ms();
 	row->start_ticks = procfs_start_ticks(msg->pid);
 	feed(m, it, &in, &nobody);
-	if (row->name[0] != '\0' && row->life.state == ST_STARTING)
-		record_instance(m, it);
+	record_instance(m, it);
 }
 
 void
@@ -273,12 +303,13 @@ drive_not_launched(struct master *m, const struct msg_failed *msg)
 	struct instance *it = crew_by_id(&m->crew, msg->cookie);
 	struct life_input in = { .kind = IN_NOT_SPAWNED };
 
-	if (it != NULL && it->adopting) {
-		adopt_not_taken_over(m, it);
-		return;
-	}
 	if (it == NULL || !it->row->life.launching)
 		return;
+	if (it->row->adopting) {
+		drive_not_found(m, it);
+		return;
+	}
+	memory_begin(m->memory, it->row);
 	memset(&it->row->exit, 0, sizeof it->row->exit);
 	it->row->exit.at_ms = clock_wall_ms();
 	it->row->exit.code = -1;
@@ -287,20 +318,45 @@ drive_not_launched(struct master *m, const struct msg_failed *msg)
 	feed(m, it, &in, &nobody);
 }
 
+/* What it was last asked for, as far as nobody may have heard of it. */
+static void
+ask_again(struct master *m, struct instance *it)
+{
+	const struct rules *rules = instance_rules(it);
+	struct life *life = &it->row->life;
+	int signo = rules->stop[life->step].signo;
+
+	if (it->row->adopting)
+		takeover_ask(m, it);
+	else if (life->launching)
+		send_launch(m, it);
+	if (it->row->unheard & LIFE_TREE_KILL)
+		send_tree(m, it, SIGKILL, false);
+	if ((it->row->unheard & LIFE_SIGNAL) && life->state == ST_STOPPING)
+		drive_signal(m, it, signo, rules->scope == SCOPE_GROUP);
+	if (life->leaving)
+		send_tree(m, it, life->deadline != 0 ? signo : SIGKILL, true);
+}
+
 void
 drive_restore(struct master *m, struct instance *it)
 {
-	struct memory_row *row = it->row;
-	int64_t deadline = row->life.deadline;
+	struct life_input not_spawned = { .kind = IN_NOT_SPAWNED };
+	const struct rules *rules = instance_rules(it);
+	struct life *life = &it->row->life;
 
-	if (row->life.state == ST_WAITING)
+	/* Its rules may be others than those it was stopped by. */
+	if (life->step >= rules->stop_count)
+		life->step = (uint8_t)(rules->stop_count - 1);
+	if (life->state == ST_STOPPING && life->launching &&
+	    !it->row->adopting) {
+		feed(m, it, &not_spawned, &nobody);
+		return;
+	}
+	if (life->state == ST_WAITING)
 		list_append(&m->crew.queue, &it->queue);
-	if (row->life.launching)
-		send_launch(m, it);
-	if (row->life.leaving)
-		send_tree(m, it, instance_rules(it)->stop[row->life.step].signo,
-		    true);
-	if (deadline != 0)
+	ask_again(m, it);
+	if (life->deadline != 0)
 		set_timer(m, it);
 }
 
@@ -328,6 +384,7 @@ drive_exited(struct master *m, const struct msg_child *msg)
 		record_exit(m, it, msg, &e);
 		return;
 	}
+	memory_begin(m->memory, it->row);
 	it->row->exit = e;
 	it->row->pid = 0;
 	in.success = is_success(instance_rules(it), &e);
@@ -358,20 +415,91 @@ drive_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct instance *it = CONTAINER_OF(timer, struct instance, timer);
 	struct life_input in = { .kind = IN_TIMER };
+	struct master *m = timer->data;
 
 	(void)loop;
 	(void)events;
-	feed(timer->data, it, &in, &nobody);
+	/* Policy takes no notice of a timer that is early. */
+	if (clock_mono() < it->row->life.deadline)
+		set_timer(m, it);
+	else
+		feed(m, it, &in, &nobody);
 }
 
 void
 drive_rules_changed(struct master *m, struct instance *it)
 {
+	bool was_down = life_is_down(&it->row->life);
 	struct life_output out;
 
+	memory_begin(m->memory, it->row);
 	life_rules_changed(
 	    &it->row->life, instance_rules(it), clock_mono(), &out);
-	drive_carry_out(m, it, &out, &nobody);
+	commit(m, it, &out, was_down, &nobody);
+}
+
+void
+drive_adopting(struct master *m, struct instance *it)
+{
+	bool was_down = life_is_down(&it->row->life);
+	bool wanted = it->row->life.wanted;
+	struct life_input in = {
+		.kind = IN_WANT_UP, .now = clock_mono(), .turn = true
+	};
+	struct life_output out;
+
+	life_step(&it->row->life, instance_rules(it), &in, &out);
+	it->row->life.wanted = wanted;
+	it->row->adopting = 1;
+	out.actions &= ~(unsigned)LIFE_LAUNCH;
+	commit(m, it, &out, was_down, &nobody);
+}
+
+void
+drive_found(struct master *m, struct instance *it, int64_t started_mono)
+{
+	bool was_down = life_is_down(&it->row->life);
+	struct life_output out;
+
+	it->row->adopting = 0;
+	life_adopt(&it->row->life, instance_rules(it), started_mono,
+	    clock_mono(), &out);
+	commit(m, it, &out, was_down, &nobody);
+	changed(m, it);
+}
+
+/* It ended between the look and the grip. */
+void
+drive_not_found(struct master *m, struct instance *it)
+{
+	struct life_input in = { .kind = IN_NOT_SPAWNED };
+
+	it->row->adopting = 0;
+	it->row->pid = 0;
+	if (it->row->life.state == ST_STARTING && it->row->life.wanted)
+		send_launch(m, it);
+	else
+		feed(m, it, &in, &nobody);
+}
+
+void
+drive_kill(struct master *m, struct instance *it)
+{
+	struct life *life = &it->row->life;
+	struct msg_tree tree = { it->row->slot, it->row->gen, SIGKILL,
+		life->leaving };
+
+	/* The last rung, for whatever is still to be signalled. */
+	if (life->state == ST_STOPPING) {
+		memory_begin(m->memory, it->row);
+		life->step = (uint8_t)(instance_rules(it)->stop_count - 1);
+		life->deadline = 0;
+		memory_commit(m->memory);
+		set_timer(m, it);
+	}
+	drive_signal(m, it, SIGKILL, false);
+	if (instance_rules(it)->scope == SCOPE_TREE)
+		peer_send(&m->guardian, MSG_TREE, &tree, NULL, 0, -1);
 }
 
 void

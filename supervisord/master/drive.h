@@ -9,7 +9,6 @@
 
 struct actor;
 struct instance;
-struct life_output;
 struct master;
 struct msg_child;
 struct msg_failed;
@@ -30,15 +29,26 @@ void drive_empty(struct master *m, uint32_t slot, uint32_t gen);
 /* The worker's rules have changed. */
 void drive_rules_changed(struct master *m, struct instance *it);
 
-/* After a crash of the master: asks again for what may not have been heard. */
+/* After a crash of the master: asks again for what may not have been heard.
+ * The instance may be freed by this. */
 void drive_restore(struct master *m, struct instance *it);
+
+/* Its next answer from the guardian is about a process found after a crash: as
+ * if it were being launched until then. */
+void drive_adopting(struct master *m, struct instance *it);
+
+/* That process was found to live (RUNNING from its start on), or to be gone. */
+void drive_found(struct master *m, struct instance *it, int64_t started_mono);
+void drive_not_found(struct master *m, struct instance *it);
+
+/* KILLs what is left of it, and of what it started. */
+void drive_kill(struct master *m, struct instance *it);
+
+/* Those that wait for their turn, as far as the cap lets them. */
+void drive_grant_turns(struct master *m);
 
 /* A signal to its process; false: it has none. */
 bool drive_signal(struct master *m, struct instance *it, int signo, bool group);
-
-/* The same for what policy answered elsewhere (adoption). */
-void drive_carry_out(struct master *m, struct instance *it,
-    const struct life_output *out, const struct actor *by);
 
 /* libev's callback of instance.timer. */
 void drive_timer(struct ev_loop *loop, ev_timer *timer, int events);

@@ -300,7 +300,7 @@ start(struct master *m, const struct options *o)
 {
 	struct handover h;
 	struct buf snapshot;
-	bool fresh, stopping, clean = true;
+	bool fresh, stopping, from_disk, clean = true;
 	int status, r = handover_read(m, &h);
 
 	if (r < 0) {
@@ -309,7 +309,8 @@ start(struct master *m, const struct options *o)
 	}
 	buf_init(&snapshot);
 	m->fleet = load_kept(m, h.config, &snapshot);
-	if (m->fleet == NULL) {
+	from_disk = m->fleet == NULL;
+	if (from_disk) {
 		r = options_config_path(
 		    o, m->config_path, sizeof m->config_path);
 		if (r != 0)
@@ -327,7 +328,7 @@ start(struct master *m, const struct options *o)
 	if (m->access == NULL || open_memory(m, h.memory, &fresh) < 0 ||
 	    !record_open(m, &clean))
 		return 1;
-	if (h.config < 0 || m->hello.first)
+	if (from_disk || m->hello.first)
 		reload_keep_snapshot(m, &snapshot);
 	buf_done(&snapshot);
 	r = control_open(m, h.control);
@@ -354,8 +355,7 @@ start(struct master *m, const struct options *o)
 	else
 		log_warn("master %u took over %u instances", m->hello.masters,
 		    m->crew.count);
-	if (stopping)
-		shutdown_begin(m, status, false, &nobody);
+	shutdown_resume(m);
 	return 0;
 }
 

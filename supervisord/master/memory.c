@@ -10,7 +10,7 @@
 #include "supervisord/base/log.h"
 
 #define MEMORY_MAGIC   0x53564d4dU
-#define MEMORY_VERSION 2U
+#define MEMORY_VERSION 3U
 
 struct shared {
 	uint32_t magic;
@@ -20,8 +20,9 @@ struct shared {
 	uint32_t stopping;
 	int32_t exit_status;
 	uint32_t next_event;
-	uint32_t pad;
+	uint32_t undo_row; /* 1 + the row that `undo` is of; 0: none */
 	uint64_t more[4];
+	struct memory_row undo;
 	struct memory_event events[MEMORY_EVENTS];
 	struct memory_row rows[MEMORY_ROWS];
 };
@@ -76,6 +77,15 @@ make(void)
 	return fd;
 }
 
+/* The master before was killed in the middle of a step: it has not been. */
+static void
+undo(struct shared *s)
+{
+	if (s->undo_row > 0 && s->undo_row <= MEMORY_ROWS)
+		s->rows[s->undo_row - 1] = s->undo;
+	s->undo_row = 0;
+}
+
 static void
 push_free(struct memory *m, uint32_t i)
 {
@@ -114,6 +124,7 @@ memory_open(int fd, int *ret_fd, bool *ret_fresh)
 		m->shared->row_size = sizeof(struct memory_row);
 		m->shared->magic = MEMORY_MAGIC;
 	}
+	undo(m->shared);
 	for (uint32_t i = m->shared->used; i > 0; i--) {
 		if (m->shared->rows[i - 1].name[0] == '\0')
 			push_free(m, i - 1);
@@ -172,7 +183,7 @@ memory_is_stopping(const struct memory *m, int *ret_status)
 }
 
 struct memory_row *
-memory_new(struct memory *m, const char *name)
+memory_new(struct memory *m, const char *name, uint32_t index)
 {
 	struct memory_row *row;
 
@@ -183,7 +194,9 @@ memory_new(struct memory *m, const char *name)
 	else
 		return NULL;
 	memset(row, 0, sizeof *row);
+	row->index = index;
 	/* The name last: it is what makes the row used. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	memcpy(row->name, name, strnlen(name, sizeof row->name - 1));
 	return row;
 }
@@ -206,11 +219,36 @@ memory_each(struct memory *m, void (*each)(struct memory_row *row, void *arg),
 }
 
 struct memory_row *
-memory_named(struct memory *m, const char *name, bool make_it)
+memory_named(struct memory *m, const char *name)
 {
 	for (uint32_t i = 0; i < m->shared->used; i++) {
 		if (strcmp(m->shared->rows[i].name, name) == 0)
 			return &m->shared->rows[i];
 	}
-	return make_it ? memory_new(m, name) : NULL;
+	return NULL;
+}
+
+/* A process that is killed has done its stores in the order of the program:
+ * all that is needed is that the compiler keeps it. */
+void
+memory_begin(struct memory *m, const struct memory_row *row)
+{
+	uint32_t i = (uint32_t)(row - m->shared->rows) + 1;
+
+	if (m->shared->undo_row == i)
+		return;
+	m->shared->undo_row = 0;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	m->shared->undo = *row;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	m->shared->undo_row = i;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+void
+memory_commit(struct memory *m)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	m->shared->undo_row = 0;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }

@@ -8,9 +8,11 @@
  * what is wanted, where each life is, the last exit. Whether a process lives is
  * the guardian's child table's to say.
  *
- * A row is changed in place, field by field. That is enough: a master killed
- * between two stores has not yet told anybody of the change, and the exit or
- * command that caused it is told again.
+ * A step of an instance's life is taken whole or not at all: a master killed
+ * between memory_begin and memory_commit has not yet told anybody of the
+ * change, and the exit or command that caused it is told again. What a step
+ * asks of the guardian is asked after it; that it may be unheard is remembered,
+ * too.
  */
 
 #include <stdbool.h>
@@ -51,7 +53,9 @@ struct memory_row {
 	uint8_t why;     /* enum life_event of the last change */
 	uint8_t by_user; /* what is wanted is somebody's word */
 	uint8_t adopted;
-	uint8_t pad[5];
+	uint8_t adopting; /* the guardian has been asked to take it over */
+	uint8_t unheard;  /* enum life_action the guardian may not know of */
+	uint8_t pad[3];
 };
 
 /*
@@ -92,12 +96,20 @@ struct memory_event *memory_next_event(struct memory *m);
 size_t memory_take_events(
     struct memory *m, uint64_t after, struct memory_event *out);
 
-/* A free row, cleared, with the name set; NULL: full. */
-struct memory_row *memory_new(struct memory *m, const char *name);
+/* A free row, cleared, with name and index set; NULL: full. */
+struct memory_row *memory_new(
+    struct memory *m, const char *name, uint32_t index);
 void memory_free(struct memory *m, struct memory_row *row);
 
-/* The row of that name, found by walking; made if it is missing and `make`. */
-struct memory_row *memory_named(struct memory *m, const char *name, bool make);
+/* The row of that name, found by walking, or NULL. */
+struct memory_row *memory_named(struct memory *m, const char *name);
+
+/*
+ * From here on changes of the row are undone if this master does not live to
+ * commit them. Again for the same row is fine; one row at a time.
+ */
+void memory_begin(struct memory *m, const struct memory_row *row);
+void memory_commit(struct memory *m);
 
 /* Each used row. The callback may free the row it is given. */
 void memory_each(struct memory *m,

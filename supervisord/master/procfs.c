@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static ssize_t
@@ -77,6 +78,16 @@ bool
 procfs_is_session_leader(int pid)
 {
 	return getsid(pid) == pid;
+}
+
+bool
+procfs_is_ours(int pid)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof path, "/proc/%d", pid);
+	return stat(path, &st) == 0 && st.st_uid == geteuid();
 }
 
 int

@@ -19,6 +19,8 @@ bool procfs_environ(int pid, const char *name, char *out, size_t size);
 
 /* Its session leader. */
 bool procfs_is_session_leader(int pid);
+/* Run by our own user. */
+bool procfs_is_ours(int pid);
 
 int procfs_self(void);
 

@@ -100,6 +100,13 @@ record_open(struct master *m, bool *ret_clean)
 	return true;
 }
 
+bool
+record_is_forgetful(const struct master *m)
+{
+	return m->fleet->settings.state_dir == NULL || m->incarnation <= 1 ||
+	       state_health(m->state) != NULL;
+}
+
 void
 record_close(struct master *m, bool in_order, const char *why)
 {

@@ -20,6 +20,9 @@ struct msg_child;
 /* Opens the store and begins this incarnation. *ret_clean: the last run of
  * supervisord ended in order. */
 bool record_open(struct master *m, bool *ret_clean);
+/* Nothing is known of the run before: no state_dir, or a new or broken store.
+ */
+bool record_is_forgetful(const struct master *m);
 void record_close(struct master *m, bool in_order, const char *why);
 
 /* A change of state, with the words for it; who asked, where somebody did. */

@@ -43,7 +43,6 @@ struct reload {
 
 	struct request *request;
 	bool dry_run, wait;
-	struct buf answer; /* the plan, while the job runs */
 };
 
 /* --- the parts ------------------------------------------------------------ */
@@ -111,7 +110,9 @@ static void
 restart_changed(struct master *m, struct team *team, const struct actor *by,
     struct job *job)
 {
-	for (unsigned i = 0; i < team->room; i++) {
+	unsigned staying = MIN_OF(team->room, team->worker->processes);
+
+	for (unsigned i = 0; i < staying; i++) {
 		struct instance *it = team->instances[i];
 
 		/* One that was stopped stays stopped; its next start is by the
@@ -130,12 +131,15 @@ apply_live(struct master *m, struct team *team, const struct worker_diff *d)
 	for (unsigned i = 0; i < team->room; i++) {
 		struct instance *it = team->instances[i];
 
-		if (it == NULL || it->doomed)
+		if (it == NULL)
+			continue;
+		/* One that is leaving does so by the new rules, too. */
+		if (d->rules || d->change == CHANGE_ADDED)
+			drive_rules_changed(m, it);
+		if (it->doomed)
 			continue;
 		if (d->output)
 			streams_set(m, it);
-		if (d->rules)
-			drive_rules_changed(m, it);
 		if (d->rules && team->worker->rules.autostart &&
 		    !d->old->rules.autostart && !it->row->life.wanted &&
 		    !it->row->by_user)
@@ -171,7 +175,7 @@ apply_one(struct master *m, struct worker_diff *d, struct retired *retired,
 		team->scaled = false;
 		team_remember_scale(m, team);
 	}
-	if (d->change == CHANGE_LIVE || d->change == CHANGE_RESTART)
+	if (d->change != CHANGE_KEPT)
 		apply_live(m, team, d);
 	if (d->change == CHANGE_RESTART)
 		restart_changed(m, team, by, job);
@@ -230,13 +234,11 @@ put_head(struct buf *b, bool applied, const char *fixed)
 static void
 finish_job(struct job *job, struct buf *result)
 {
-	struct reload *reload = job_request(job)->m->reload;
-
-	buf_add(result, reload->answer.data, reload->answer.size);
+	/* The plan as it was made; its object is still open. */
+	buf_str(result, job_request(job)->own);
 	jw_key(result, "instances");
 	job_outcomes(job, result);
 	jw_object_end(result);
-	buf_done(&reload->answer);
 }
 
 static size_t
@@ -337,34 +339,36 @@ apply_diff(struct reload *reload, struct fleet_diff *diff)
 	char command[sizeof r->command] = "SIGHUP";
 	struct retired *retired = calloc(1, sizeof *retired);
 	struct job *job = NULL;
+	struct buf plan;
 
-	if (r != NULL)
+	buf_init(&plan);
+	if (r != NULL) {
 		memcpy(command, r->command, sizeof command);
-	by.command = command;
-	if (r != NULL)
+		put_head(&plan, true, diff->fixed);
+		put_plan(m, &plan, diff);
+		r->own = buf_take(&plan);
 		job = job_new(r, most_outcomes(m, reload->fleet), finish_job);
-	if (retired == NULL || (r != NULL && job == NULL) ||
+	}
+	by.command = command;
+	if (retired == NULL || (r != NULL && (job == NULL || r->own == NULL)) ||
 	    teams_make(m, reload->fleet) < 0 ||
 	    send_book(m, reload->fleet) < 0) {
+		teams_unmake(m, reload->fleet);
 		free(retired);
 		if (job != NULL)
 			job_cancel(job);
 		fail(reload, RPC_FAILED, "out of memory or descriptors");
 		return;
 	}
-	buf_init(&reload->answer);
-	put_head(&reload->answer, true, diff->fixed);
-	put_plan(m, &reload->answer, diff);
 	if (diff->fixed[0] != '\0')
 		log_warn("reload: only a restart of supervisord applies: %s",
 		    diff->fixed);
 	apply(reload, diff, retired, &by, job);
 	log_info("the config was reloaded");
 	record_event(m, NULL, "reload", "applied", &by);
+	drive_grant_turns(m);
 	if (job != NULL)
 		job_run(m, job, reload->wait);
-	else
-		buf_done(&reload->answer);
 }
 
 static void
@@ -448,13 +452,12 @@ reload_start(struct master *m, struct request *r, bool dry_run, bool wait)
 	struct reload *reload = m->reload;
 	int e;
 
-	if (reload->busy || reload->answer.size > 0) {
+	if (reload->busy) {
 		if (r != NULL)
 			request_fail(r, RPC_FAILED,
-			    "another reload is under way: try again when it is "
-			    "done");
+			    "another reload is reading the config: try again");
 		else
-			reload->again = reload->busy;
+			reload->again = true;
 		return;
 	}
 	reload->busy = true;

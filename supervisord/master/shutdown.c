@@ -12,6 +12,7 @@
 #include "supervisord/master/master.h"
 #include "supervisord/master/record.h"
 #include "supervisord/master/streams.h"
+#include "supervisord/master/teams.h"
 
 /* The longest wait for a logger that is being started again. */
 #define LOGGER_SECONDS 5.
@@ -72,15 +73,10 @@ kill_all(struct master *m)
 
 	CREW_FOREACH(&m->crew, team, tmp, i, it)
 	{
-		struct msg_tree tree = { it->row->slot, it->row->gen, SIGKILL,
-			it->row->life.leaving };
-
 		if (life_is_down(&it->row->life))
 			continue;
 		n++;
-		drive_signal(m, it, SIGKILL, false);
-		if (instance_rules(it)->scope == SCOPE_TREE)
-			peer_send(&m->guardian, MSG_TREE, &tree, NULL, 0, -1);
+		drive_kill(m, it);
 	}
 	if (n > 0)
 		log_warn("%u instances were still up: killed", n);
@@ -108,8 +104,8 @@ shutdown_init(struct master *m)
 	m->finish_timer.data = m;
 }
 
-static void
-look(struct master *m)
+void
+shutdown_look(struct master *m)
 {
 	if (m->phase == PHASE_STOPPING && m->crew.down == m->crew.count)
 		m->finishing = true;
@@ -120,7 +116,7 @@ shutdown_begin(
     struct master *m, int status, bool at_once, const struct actor *by)
 {
 	int64_t timeout = m->fleet->settings.shutdown_timeout;
-	struct team *team, *tmp, *last = NULL;
+	struct team *team, *tmp, *prev, *last = NULL;
 
 	if (m->phase == PHASE_STOPPING) {
 		kill_all(m);
@@ -139,15 +135,19 @@ shutdown_begin(
 	HASH_ITER(hh, m->crew.teams, team, tmp)
 	last = team;
 	/* The last started goes first. */
-	for (team = last; team != NULL; team = team->hh.prev) {
+	for (team = last; team != NULL; team = prev) {
+		prev = team->hh.prev;
+		team->members++; /* pinned: it may go with its last instance */
 		for (unsigned i = team->room; i > 0; i--) {
 			if (team->instances[i - 1] != NULL)
 				drive_down(m, team->instances[i - 1], by);
 		}
+		team->members--;
+		team_instance_gone(m, team);
 	}
 	if (at_once)
 		kill_all(m);
-	look(m);
+	shutdown_look(m);
 }
 
 /* All its instances have ended, and none will be started again by itself. */
@@ -164,19 +164,50 @@ has_ended(const struct team *team)
 	return true;
 }
 
-void
-shutdown_one_is_down(struct master *m, const struct instance *it)
+/* exit_with: was it the last of its team? */
+static void
+essential_is_down(struct master *m, const struct instance *it)
 {
 	const char *essential = m->fleet->settings.exit_with;
 
-	if (m->phase == PHASE_STOPPING) {
-		look(m);
-		return;
-	}
 	if (essential == NULL || strcmp(it->team->name, essential) != 0 ||
 	    !has_ended(it->team))
 		return;
 	log_info(
 	    "%s has ended (exit_with): supervisord ends with it", essential);
 	shutdown_begin(m, exit_status_of(&it->row->exit), false, &nobody);
+}
+
+void
+shutdown_one_is_down(struct master *m, const struct instance *it)
+{
+	if (m->phase == PHASE_STOPPING)
+		shutdown_look(m);
+	/* While the fleet is being put together, shutdown_resume looks. */
+	if (m->phase == PHASE_RUNNING)
+		essential_is_down(m, it);
+}
+
+void
+shutdown_resume(struct master *m)
+{
+	const char *essential = m->fleet->settings.exit_with;
+	const struct team *team =
+	    essential != NULL ? crew_team(&m->crew, essential) : NULL;
+	const struct instance *it, *last = NULL;
+	int status;
+
+	m->finishing = false;
+	if (memory_is_stopping(m->memory, &status)) {
+		shutdown_begin(m, status, false, &nobody);
+		return;
+	}
+	for (unsigned i = 0; team != NULL && i < team->room; i++) {
+		it = team->instances[i];
+		if (it != NULL && (last == NULL || it->row->exit.at_ms >=
+						       last->row->exit.at_ms))
+			last = it;
+	}
+	if (last != NULL)
+		essential_is_down(m, last);
 }

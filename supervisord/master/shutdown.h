@@ -11,6 +11,10 @@ struct master;
 
 void shutdown_init(struct master *m);
 
+/* A master has just started: goes on with a shutdown that the one before had
+ * begun, or was about to begin. */
+void shutdown_resume(struct master *m);
+
 /* Once a turn of the loop: ends it when all is done. */
 void shutdown_turn(struct master *m);
 
@@ -20,6 +24,9 @@ void shutdown_turn(struct master *m);
  */
 void shutdown_begin(
     struct master *m, int status, bool at_once, const struct actor *by);
+
+/* Instances have gone: is it over? */
+void shutdown_look(struct master *m);
 
 /* An instance is down: was it the last, or the one of exit_with? */
 void shutdown_one_is_down(struct master *m, const struct instance *it);

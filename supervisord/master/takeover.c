@@ -11,10 +11,11 @@
 
 #include "config/fleet.h"
 #include "state/state.h"
-#include "supervisord/base/clock.h"
 #include "supervisord/base/log.h"
+#include "supervisord/master/drive.h"
 #include "supervisord/master/master.h"
 #include "supervisord/master/procfs.h"
+#include "supervisord/master/teams.h"
 #include "supervisord/proto/channel.h"
 
 /* How long the orphaned logger may take for the next pipe. */
@@ -35,7 +36,8 @@ static char socket_mark[256];
  * The store may not have heard of the last launches before the crash, so each
  * process is looked at as well: an instance leads a session and carries our
  * control socket and its name in its environment. Daemonised descendants may do
- * so too, but started later.
+ * so too, but started later. Anybody can claim that much, so it must be run by
+ * our own user as well.
  */
 static void
 look_at(int pid, void *arg)
@@ -44,7 +46,7 @@ look_at(int pid, void *arg)
 	struct found *f, *old;
 
 	(void)arg;
-	if (!procfs_is_session_leader(pid) ||
+	if (!procfs_is_session_leader(pid) || !procfs_is_ours(pid) ||
 	    !procfs_environ(pid, "SUPERVISOR_SOCKET", mark, sizeof mark) ||
 	    strcmp(mark, socket_mark) != 0 ||
 	    !procfs_environ(pid, "SUPERVISOR_INSTANCE", name, sizeof name))
@@ -133,10 +135,11 @@ meet_old_logger(struct master *m)
 }
 
 void
-takeover_begin(struct master *m)
+takeover_begin(struct master *m, bool clean)
 {
-	log_warn("supervisord did not end in order the last time: looking for "
-		 "instances that live on");
+	if (!clean)
+		log_warn("supervisord did not end in order the last time: "
+			 "looking for instances that live on");
 	snprintf(socket_mark, sizeof socket_mark, "%s/control.sock",
 	    m->fleet->settings.run_dir);
 	meet_old_logger(m);
@@ -146,7 +149,7 @@ takeover_begin(struct master *m)
 bool
 takeover_try(struct master *m, struct instance *it)
 {
-	struct msg_adopt msg = { .cookie = it->id };
+	struct memory_row *row = it->row;
 	const struct state_saved *saved;
 	bool known = state_saved_instance(m->state, it->row->name, &saved);
 	struct found *f;
@@ -155,27 +158,59 @@ takeover_try(struct master *m, struct instance *it)
 	    strcmp(saved->boot_id, m->boot_id) == 0 &&
 	    saved->start_ticks != 0 &&
 	    procfs_start_ticks(saved->pid) == saved->start_ticks) {
-		msg.pid = saved->pid;
-		msg.start_ticks = saved->start_ticks;
-		it->row->started_ms = saved->started_ms;
+		row->pid = saved->pid;
+		row->start_ticks = saved->start_ticks;
 	} else {
-		HASH_FIND_STR(all_found, it->row->name, f);
+		HASH_FIND_STR(all_found, row->name, f);
 		if (f == NULL)
 			return false;
-		msg.pid = f->pid;
-		msg.start_ticks = f->ticks;
-		it->row->started_ms = clock_wall_ms();
+		row->pid = f->pid;
+		row->start_ticks = f->ticks;
 	}
-	it->row->life.wanted = !known || saved->wanted_up;
-	it->row->by_user = known && saved->wanted_by_user;
+	memory_begin(m->memory, row);
+	/* A shutdown's word is not a user's. */
+	row->life.wanted = !it->doomed && (!known || saved->wanted_up ||
+					      !saved->wanted_by_user);
+	row->by_user = known && saved->wanted_by_user;
 	if (known)
-		it->row->life.restarts = (uint64_t)saved->restarts;
-	it->row->pid = msg.pid;
-	it->row->start_ticks = msg.start_ticks;
-	memcpy(msg.name, it->row->name, sizeof msg.name);
-	it->adopting = true;
-	peer_send(&m->guardian, MSG_ADOPT, &msg, NULL, 0, -1);
+		row->life.restarts = (uint64_t)saved->restarts;
+	drive_adopting(m, it);
+	takeover_ask(m, it);
 	return true;
+}
+
+void
+takeover_ask(struct master *m, const struct instance *it)
+{
+	struct msg_adopt msg = { .cookie = it->id,
+		.pid = it->row->pid,
+		.start_ticks = it->row->start_ticks };
+
+	memcpy(msg.name, it->row->name, sizeof msg.name);
+	peer_send(&m->guardian, MSG_ADOPT, &msg, NULL, 0, -1);
+}
+
+/* Of workers that have left the config meanwhile, or of a larger number: taken
+ * over to be ended. */
+static void
+take_stray(struct master *m, const struct found *f)
+{
+	char worker[PROTO_NAME];
+	struct instance *it;
+	struct team *team;
+	unsigned index;
+
+	if (!crew_split(f->name, worker, &index) ||
+	    crew_find(&m->crew, f->name) != NULL)
+		return;
+	team = team_leftover(m, worker);
+	it = team != NULL ? crew_add(m, team, index, NULL) : NULL;
+	if (it == NULL)
+		return;
+	it->doomed = true;
+	if (!takeover_try(m, it))
+		log_error(
+		    "%s: process %d can't be taken over", f->name, f->pid);
 }
 
 void
@@ -183,9 +218,9 @@ takeover_end(struct master *m)
 {
 	struct found *f, *tmp;
 
-	(void)m;
 	HASH_ITER(hh, all_found, f, tmp)
 	{
+		take_stray(m, f);
 		HASH_DEL(all_found, f);
 		free(f);
 	}

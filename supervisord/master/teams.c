@@ -28,13 +28,25 @@ teams_make(struct master *m, const struct fleet *fleet)
 		struct team *team = crew_team(&m->crew, w->name);
 
 		if (team == NULL)
-			team = crew_add_team(&m->crew, w);
+			team = crew_add_team(&m->crew, w->name, w);
 		if (team == NULL)
 			return -ENOMEM;
 		team->order = i;
 	}
 	HASH_SORT(m->crew.teams, by_order);
 	return 0;
+}
+
+void
+teams_unmake(struct master *m, const struct fleet *fleet)
+{
+	for (size_t i = 0; i < fleet->count; i++) {
+		struct team *team =
+		    crew_team(&m->crew, fleet->workers[i]->name);
+
+		if (team != NULL && team->worker == fleet->workers[i])
+			crew_remove_team(&m->crew, team);
+	}
 }
 
 void
@@ -79,13 +91,9 @@ team_leftover(struct master *m, const char *name)
 	team = crew_team(&m->crew, worker);
 	if (team != NULL)
 		return team;
-	team = crew_add_team(&m->crew, &leftover);
+	team = crew_add_team(&m->crew, worker, &leftover);
 	if (team == NULL)
 		return NULL;
-	/* Added under the template's name: give it its own. */
-	HASH_DEL(m->crew.teams, team);
-	snprintf(team->name, sizeof team->name, "%s", worker);
-	HASH_ADD_STR(m->crew.teams, name, team);
 	team->doomed = true;
 	team->wanted = 0;
 	team->order = (size_t)-1;
@@ -101,11 +109,13 @@ team_remember_scale(struct master *m, struct team *team)
 	/* In memory, for the next master; in the store, for the next
 	 * supervisord should this one be killed. */
 	snprintf(name, sizeof name, "=%.*s", PROTO_NAME - 2, team->name);
-	row = memory_named(m->memory, name, team->scaled);
+	row = memory_named(m->memory, name);
 	if (row != NULL && team->scaled)
 		row->index = team->wanted;
 	else if (row != NULL)
 		memory_free(m->memory, row);
+	else if (team->scaled)
+		(void)memory_new(m->memory, name, team->wanted);
 	snprintf(key, sizeof key, "scale.%s", team->name);
 	snprintf(value, sizeof value, "%u", team->wanted);
 	record_fact(m, key, team->scaled ? value : NULL);
@@ -132,15 +142,21 @@ add_instance(struct master *m, struct team *team, unsigned index,
 		record_instance(m, it);
 }
 
-/* It was leaving, and is wanted again. */
+/* It was leaving, and belongs to the fleet again. */
 static void
 pardon(struct master *m, struct instance *it, const struct actor *by,
     struct job *job)
 {
+	bool up = it->team->worker->rules.autostart || it->team->scaled;
+
 	it->doomed = false;
-	if (job != NULL)
+	streams_set(m, it);
+	if (up && job != NULL)
 		job_add(job, it, GOAL_UP);
-	drive_up(m, it, by);
+	if (up)
+		drive_up(m, it, by);
+	else
+		drive_down(m, it, by);
 }
 
 void

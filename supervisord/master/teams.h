@@ -24,6 +24,9 @@ void teams_release(struct retired *retired);
  * -ENOMEM. */
 int teams_make(struct master *m, const struct fleet *fleet);
 
+/* The fleet is not taken after all: teams that were made for it go. */
+void teams_unmake(struct master *m, const struct fleet *fleet);
+
 /* Brings the number of instances to `count`: new ones are started where
  * autostart says so, those above it leave. job: what to wait for, or NULL. */
 void team_resize(struct master *m, struct team *team, unsigned count,

@@ -344,6 +344,8 @@ settle(struct step *s)
 	case ST_RUNNING:
 		if (!life->wanted) {
 			interpret(s, ON_DOWN);
+		} else if (life->bounce && life->state == ST_WAITING) {
+			life->bounce = 0; /* it is down already */
 		} else if (life->bounce && life->state != ST_WAITING &&
 			   life->state != ST_BACKOFF) {
 			interpret(s, ON_DOWN);
