@@ -209,7 +209,8 @@ class Storm(driver.Case):
             for line in book(sup, i).splitlines():
                 words = line.split()
                 if words[0] == "start":
-                    self.assertIsNone(living, "%s: started beside or without the end of another: %s" % (name, line))
+                    self.assertIsNone(living, "%s: %s, but %s did not say that it ends; the database: %s" % (
+                        name, line, living, [tuple(r) for r in exits if r["name"] == name and str(r["pid"]) == living]))
                     living = words[1]
                 elif words[0] == "end":
                     self.assertEqual(living, words[1], name)
