@@ -100,6 +100,21 @@ count(char *const *list)
 	return n;
 }
 
+/* One of the variables that each instance gets from here. */
+static bool
+is_own(const char *variable)
+{
+	static const char *const names[OWN_VARIABLES] = { "SUPERVISOR_WORKER=",
+		"SUPERVISOR_INSTANCE=", "SUPERVISOR_INDEX=",
+		"SUPERVISOR_SOCKET=" };
+
+	for (size_t i = 0; i < OWN_VARIABLES; i++) {
+		if (strncmp(variable, names[i], strlen(names[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
 static uint64_t
 add_spec(
     struct writer *w, const struct fleet *fleet, const struct worker *worker)
@@ -107,6 +122,7 @@ add_spec(
 	struct book_spec spec = { .umask = worker->umask };
 	char own[OWN_VARIABLES][PATH_MAX];
 	size_t argc = count(worker->argv), envc = count(worker->environment);
+	size_t skipped = 0;
 	uint32_t *refs = calloc(argc + envc + OWN_VARIABLES, sizeof *refs),
 		 *ref = refs;
 	uint64_t at;
@@ -129,6 +145,11 @@ add_spec(
 		spec.scratch += (uint32_t)filled_size(worker->argv[i]);
 	}
 	for (size_t i = 0; i < envc; i++) {
+		/* A supervisord's that runs this one, say. */
+		if (is_own(worker->environment[i])) {
+			skipped++;
+			continue;
+		}
 		*ref++ = intern(w, worker->environment[i]);
 		spec.scratch += (uint32_t)filled_size(worker->environment[i]);
 		if (strncmp(worker->environment[i], "PATH=", 5) == 0)
@@ -145,7 +166,7 @@ add_spec(
 		spec.scratch += (uint32_t)filled_size(worker->directory);
 	}
 	spec.argc = (uint32_t)argc;
-	spec.envc = (uint32_t)envc + OWN_VARIABLES;
+	spec.envc = (uint32_t)(envc - skipped) + OWN_VARIABLES;
 	/* A path tried from PATH: directory, slash, name. */
 	spec.scratch += 4096 + (uint32_t)filled_size(worker->argv[0]);
 

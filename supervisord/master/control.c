@@ -196,6 +196,13 @@ conn_send(struct conn *c, const struct buf *line)
 }
 
 void
+conn_answered(struct conn *c)
+{
+	if (!c->dead && c->shut)
+		flush(c);
+}
+
+void
 conn_finish(struct conn *c)
 {
 	c->finishing = true;

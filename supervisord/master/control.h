@@ -30,6 +30,8 @@ void control_unlink(struct master *m);
 
 /* One line to the client: takes the text as it is, adds the newline. */
 void conn_send(struct conn *c, const struct buf *line);
+/* One of its requests is over without a line: was it the last to wait for? */
+void conn_answered(struct conn *c);
 /* The connection, once its answers are out, is to be closed. */
 void conn_finish(struct conn *c);
 

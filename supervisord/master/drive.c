@@ -381,7 +381,8 @@ drive_exited(struct master *m, const struct msg_child *msg)
 
 	exit_from_child(msg, &e);
 	if (it == NULL || !it->row->life.alive) {
-		record_exit(m, it, msg, &e);
+		/* Of an earlier process: told again, or nobody's. */
+		record_exit(m, crew_find(&m->crew, msg->name), msg, &e);
 		return;
 	}
 	memory_begin(m->memory, it->row);

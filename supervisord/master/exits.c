@@ -43,11 +43,13 @@ static void
 stage_failure(const struct instance *it, const struct exit_info *e, char *out,
     size_t size)
 {
-	const struct worker *w = it->team->worker;
+	const struct worker *w = it != NULL ? it->team->worker : NULL;
 	char what[PATH_MAX] = "";
 	const char *hint = "";
 
-	if (e->stage == STAGE_EXEC) {
+	if (w == NULL) {
+		/* Its worker is forgotten; the stage and the error are not. */
+	} else if (e->stage == STAGE_EXEC) {
 		if (fleet_fill(w->argv[0], it->row->index, what, sizeof what) <
 		    0)
 			what[0] = '\0';

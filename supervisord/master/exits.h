@@ -16,7 +16,7 @@ struct msg_child;
 void exit_from_child(const struct msg_child *msg, struct exit_info *ret);
 
 /* "exited 1", "killed by SIGSEGV (core dumped)", "could not run its command:
- * /x: No such file or directory". */
+ * /x: No such file or directory". it: NULL where it is not known any more. */
 #define EXIT_WORDS 512
 char *exit_words(const struct instance *it, const struct exit_info *e,
     char *out, size_t size);

@@ -75,6 +75,14 @@ handover_read(struct master *m, struct handover *ret)
 			return r;
 		if (msg.type == MSG_HELLO) {
 			m->hello = msg.u.HELLO;
+			if (m->hello.version != PROTO_VERSION) {
+				log_error("the guardian that runs is of "
+					  "another version than this master "
+					  "(%u, not %u): install both of one "
+					  "version, then restart supervisord",
+				    m->hello.version, PROTO_VERSION);
+				return -EPROTO;
+			}
 		} else if (msg.type == MSG_CHILD) {
 			r = add_child(ret, &msg.u.CHILD);
 			if (r < 0)

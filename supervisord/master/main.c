@@ -96,7 +96,9 @@ got_signal(struct master *m, const struct msg_signal *s)
 	switch (s->signo) {
 	case SIGTERM:
 	case SIGINT:
-		shutdown_begin(m, 0, s->count > 1, &by);
+		/* The first is told again to each new master. */
+		if (m->phase != PHASE_STOPPING || s->count > 1)
+			shutdown_begin(m, 0, s->count > 1, &by);
 		break;
 	case SIGQUIT:
 		shutdown_begin(m, 0, true, &by);

@@ -190,13 +190,17 @@ peer_send(struct peer *p, enum msg_type type, const void *body,
 int
 peer_wait(struct peer *p, struct msg *ret)
 {
-	struct pollfd pfd = { .fd = p->fd, .events = POLLIN };
+	struct pollfd pfd = { .fd = p->fd };
 	int r;
 
 	for (;;) {
 		r = channel_receive(p->fd, ret);
 		if (r != -EAGAIN)
 			return r;
+		r = send_waiting(p);
+		if (r < 0 && r != -EAGAIN)
+			return r;
+		pfd.events = POLLIN | (p->outbox.size > 0 ? POLLOUT : 0);
 		if (poll(&pfd, 1, -1) < 0 && errno != EINTR)
 			return -errno;
 	}

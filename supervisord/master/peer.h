@@ -36,7 +36,8 @@ void peer_close(struct peer *p);
 void peer_send(struct peer *p, enum msg_type type, const void *body,
     const void *tail, size_t tail_size, int fd);
 
-/* Blocks until a message is there, for the handover. As channel_receive. */
+/* Blocks until a message is there, for the handover and the end, and sends what
+ * waits meanwhile. As channel_receive. */
 int peer_wait(struct peer *p, struct msg *ret);
 
 #endif

@@ -307,7 +307,7 @@ record_exit(struct master *m, struct instance *it,
 	struct msg_slot slot = { child->slot, child->gen };
 	struct ack *a;
 
-	x.cause = it != NULL ? exit_words(it, e, words, sizeof words) : "ended";
+	x.cause = exit_words(it, e, words, sizeof words);
 	a = malloc(sizeof *a);
 	if (a != NULL) {
 		a->sequence = state_put_exit(m->state, &x);

@@ -27,10 +27,18 @@
 
 extern char **environ;
 
+/* A reload that waits for the one before it. */
+struct turn {
+	struct list link;
+	struct request *request; /* NULL: SIGHUP */
+	bool dry_run, wait;
+};
+
 struct reload {
 	struct master *m;
 	ev_async done;
-	bool busy, again; /* again: another SIGHUP came meanwhile */
+	bool busy;
+	struct list turns; /* those that came meanwhile */
 
 	/* the present one; the thread's own until `done` */
 	pthread_t thread;
@@ -278,12 +286,14 @@ apply(struct reload *reload, struct fleet_diff *diff, struct retired *retired,
 		team->retired = NULL;
 		team->worker = d->new;
 	}
-	reload_keep_snapshot(m, &reload->snapshot);
 	control_apply_settings(m);
 	log_setup((enum log_level)m->fleet->settings.log_level,
 	    m->fleet->settings.log_json, -1);
 	for (size_t i = 0; i < diff->count; i++)
 		apply_one(m, &diff->workers[i], retired, by, job);
+	/* Last: a master that is killed before has reloaded nothing, and the
+	 * reload is asked for again. */
+	reload_keep_snapshot(m, &reload->snapshot);
 	teams_release(retired);
 }
 
@@ -421,9 +431,14 @@ loaded(struct ev_loop *loop, ev_async *w, int events)
 	buf_done(&reload->errors);
 	reload->request = NULL;
 	reload->busy = false;
-	if (reload->again) {
-		reload->again = false;
-		reload_start(reload->m, NULL, false, false);
+	while (!reload->busy && !list_empty(&reload->turns)) {
+		struct turn *turn =
+		    LIST_ENTRY(reload->turns.next, struct turn, link);
+
+		list_remove(&turn->link);
+		reload_start(
+		    reload->m, turn->request, turn->dry_run, turn->wait);
+		free(turn);
 	}
 }
 
@@ -446,6 +461,31 @@ load(void *arg)
 	return NULL;
 }
 
+static void
+wait_turn(struct reload *reload, struct request *r, bool dry_run, bool wait)
+{
+	struct turn *turn;
+	struct list *l, *tmp;
+
+	/* One that has not begun reads the file as it is now. */
+	LIST_FOREACH(l, tmp, &reload->turns) {
+		if (r == NULL &&
+		    LIST_ENTRY(l, struct turn, link)->request == NULL)
+			return;
+	}
+	turn = calloc(1, sizeof *turn);
+	if (turn == NULL) {
+		if (r != NULL)
+			request_fail(r, RPC_FAILED, "out of memory");
+		return;
+	}
+	turn->request = r;
+	turn->dry_run = dry_run;
+	turn->wait = wait;
+	list_init(&turn->link);
+	list_append(&reload->turns, &turn->link);
+}
+
 void
 reload_start(struct master *m, struct request *r, bool dry_run, bool wait)
 {
@@ -453,11 +493,7 @@ reload_start(struct master *m, struct request *r, bool dry_run, bool wait)
 	int e;
 
 	if (reload->busy) {
-		if (r != NULL)
-			request_fail(r, RPC_FAILED,
-			    "another reload is reading the config: try again");
-		else
-			reload->again = true;
+		wait_turn(reload, r, dry_run, wait);
 		return;
 	}
 	reload->busy = true;
@@ -483,6 +519,7 @@ reload_init(struct master *m)
 	if (m->reload == NULL)
 		return -ENOMEM;
 	m->reload->m = m;
+	list_init(&m->reload->turns);
 	ev_async_init(&m->reload->done, loaded);
 	ev_async_start(m->loop, &m->reload->done);
 	ev_unref(m->loop);

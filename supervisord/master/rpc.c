@@ -60,6 +60,8 @@ request_reply(struct request *r, struct buf *result)
 		buf_add(&line, result->data, result->size);
 		jw_object_end(&line);
 		conn_send(r->conn, &line);
+	} else if (r->conn != NULL) {
+		conn_answered(r->conn);
 	}
 	buf_done(&line);
 	buf_done(result);
@@ -99,6 +101,8 @@ fail(struct request *r, int code, const char *data, const char *fmt, va_list ap)
 	vsnprintf(words, sizeof words, fmt, ap);
 	if (r->conn != NULL && r->id != NULL)
 		send_error(r->conn, r->id, code, data, words);
+	else if (r->conn != NULL)
+		conn_answered(r->conn);
 	request_free(r);
 }
 

@@ -60,7 +60,12 @@ copy_names(const json_t *words)
 	for (size_t i = 0; names != NULL && i < n; i++) {
 		const char *word = json_string_value(json_array_get(words, i));
 
-		names[i] = strdup(word != NULL ? word : "");
+		size_t length = word != NULL ? strlen(word) : 0;
+
+		/* "web:*" is "web". */
+		if (length > 2 && strcmp(word + length - 2, ":*") == 0)
+			length -= 2;
+		names[i] = strndup(word != NULL ? word : "", length);
 		/* A short list would mean fewer events, not all of them. */
 		if (names[i] == NULL)
 			break;

@@ -109,7 +109,9 @@ put_text(struct buf *b, const struct instance *it, const char *lines)
 		buf_fmt(b, ", at %s\n",
 		    clock_format(row->exit.at_ms, when, sizeof when));
 	}
-	if (row->life.restarts > 0)
+	if (row->life.restarts == 1)
+		buf_str(b, "restarted once by supervisord\n");
+	else if (row->life.restarts > 1)
 		buf_fmt(b, "restarted %llu times by supervisord\n",
 		    (unsigned long long)row->life.restarts);
 	put_next(b, it);
