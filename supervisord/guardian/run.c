@@ -174,8 +174,8 @@ arrange_descriptors(bool resumed)
 			close(fd);
 	}
 	do {
-		/* 0 to 2 are inherited by all. */
-		fd = open("/dev/null", O_RDWR); /* NOLINT(*-cloexec-open) */
+		/* NOLINTNEXTLINE(android-cloexec-open): all inherit 0 to 2 */
+		fd = open("/dev/null", O_RDWR);
 	} while (fd >= 0 && fd < LOOP_NULL);
 	if (fd < 0)
 		return -errno;
