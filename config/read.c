@@ -242,7 +242,17 @@ read_part(struct loading *l, const char *path, const config_setting_t *from,
 		(void *)(uintptr_t)from) < 0)
 		l->nomem = true;
 	err = parse(l, part, text->data, text->size);
-	return err < 0 ? err : read_sections(l, part, depth);
+	if (err < 0)
+		return err;
+	/* A file caught while an editor writes it anew must not be taken for
+	 * the wish to remove everything. */
+	if (from == NULL &&
+	    config_setting_length(config_root_setting(&part->config)) == 0) {
+		report_add(&l->report, path, 1,
+		    "the file is empty: it names no workers");
+		return -EINVAL;
+	}
+	return read_sections(l, part, depth);
 }
 
 int

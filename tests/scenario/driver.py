@@ -50,7 +50,10 @@ def eventually(fn, deadline=DEADLINE, what=None):
     end = time.monotonic() + deadline
     pause = 0.002
     while True:
-        value = fn()
+        try:
+            value = fn()
+        except FileNotFoundError:  # not there yet, or just being rotated
+            value = None
         if value:
             return value
         if time.monotonic() > end:

@@ -284,7 +284,7 @@ class ExitWith(driver.Case):
         self.assertEqual(self.status_of("@P/segv 200"), 128 + signal.SIGSEGV)
 
     def test_fatal_is_an_end_too(self):
-        self.assertEqual(self.status_of("@P/exits 6", 'start_retries = 1; start_seconds = "30s";'), 6)
+        self.assertEqual(self.status_of("@P/exits 6 300", 'start_retries = 1; start_seconds = "30s";'), 6)
 
     def test_a_restart_is_no_end(self):
         sup = self.supervisord(fleet(web='command = "@P/exits 3 100"; restart = "on-failure";'),

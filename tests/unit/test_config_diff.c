@@ -116,7 +116,7 @@ workers_come_and_go(void **state)
 static void
 what_only_a_restart_can_apply_is_named(void **state)
 {
-	struct fleet *old = fleet_of("");
+	struct fleet *old = fleet_of("workers: {};");
 	struct fleet *live = fleet_of(
 	    "master: { max_starting = 5; shutdown_timeout = 5; log = { level "
 	    "= \"warn\"; }; }; control: { admins = [ \"x\" ]; };");

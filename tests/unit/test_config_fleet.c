@@ -81,7 +81,7 @@ what_is_not_set_is_as_documented(void **state)
 static void
 settings_not_set_are_as_documented(void **state)
 {
-	struct fleet *fleet = fleet_of("");
+	struct fleet *fleet = fleet_of("workers: {};");
 	const struct settings *s = &fleet->settings;
 
 	(void)state;
