@@ -17,8 +17,8 @@ struct buf {
 };
 
 void buf_init(struct buf *b);
-void buf_done(struct buf *b);   /* frees; the buffer is as after buf_init */
-void buf_clear(struct buf *b);  /* empties, keeps the memory */
+void buf_done(struct buf *b);  /* frees; the buffer is as after buf_init */
+void buf_clear(struct buf *b); /* empties, keeps the memory */
 bool buf_reserve(struct buf *b, size_t more); /* room for `more` bytes ahead */
 void buf_add(struct buf *b, const void *data, size_t size);
 void buf_str(struct buf *b, const char *s);
@@ -29,7 +29,8 @@ void buf_fmt(struct buf *b, const char *fmt, ...)
 void buf_consume(struct buf *b, size_t n);
 /* The text, "" when empty; NULL only if an allocation failed. */
 const char *buf_text(struct buf *b);
-/* Hands the memory (NUL-terminated, to be freed) to the caller; NULL if failed. */
+/* Hands the memory (NUL-terminated, to be freed) to the caller; NULL if failed.
+ */
 char *buf_take(struct buf *b);
 
 #endif

@@ -10,7 +10,12 @@
 
 #include <stdbool.h>
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_level {
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARN,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG
+};
 
 /*
  * ident is borrowed for ever ("guardian"). Until log_setup the level is info,
@@ -18,7 +23,8 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
  */
 void log_init(const char *ident);
 
-/* Level, format (JSON lines or text) and descriptor; fd -1 keeps the old one. */
+/* Level, format (JSON lines or text) and descriptor; fd -1 keeps the old one.
+ */
 void log_setup(enum log_level level, bool json, int fd);
 
 /* The level of that name ("error", "warn", "info", "debug"), or -1. */

@@ -5,14 +5,12 @@
 
 /* Number of elements of an array; a pointer does not compile. */
 #define N_ELEMENTS(a)                                                          \
-	(sizeof(a) / sizeof((a)[0]) +                                          \
-	    0 *                                                                \
-	        sizeof(struct {                                                \
-		        _Static_assert(!__builtin_types_compatible_p(          \
-		                           __typeof__(a), __typeof__(&(a)[0])), \
-		            "not an array");                                   \
-		        int dummy;                                             \
-	        }))
+	(sizeof(a) / sizeof((a)[0]) + 0 * sizeof(struct {                      \
+		_Static_assert(!__builtin_types_compatible_p(                  \
+				   __typeof__(a), __typeof__(&(a)[0])),        \
+		    "not an array");                                           \
+		int dummy;                                                     \
+	}))
 
 #define CONTAINER_OF(ptr, type, member)                                        \
 	((type *)(void *)((char *)(ptr)-offsetof(type, member)))

@@ -33,14 +33,15 @@ struct book_head {
 #define BOOK_NO_UMASK 0xffffffffU
 
 struct book_spec {
-	uint32_t argc;      /* at least 1 */
+	uint32_t argc; /* at least 1 */
 	uint32_t envc;
 	uint32_t directory; /* string reference; 0: stay */
 	uint32_t umask;     /* or BOOK_NO_UMASK */
-	uint32_t path;      /* PATH to search argv[0] in, when it has no slash; 0: none */
-	uint32_t scratch;   /* bytes that suffice for both pointer arrays and all
-	                     * strings with their holes filled */
-	/* uint32_t argv[argc], envp[envc] */
+	uint32_t
+	    path; /* PATH to search argv[0] in, when it has no slash; 0: none */
+	uint32_t scratch; /* bytes that suffice for both pointer arrays and all
+			   * strings with their holes filled */
+			  /* uint32_t argv[argc], envp[envc] */
 };
 
 #endif

@@ -15,9 +15,10 @@
 
 struct msg {
 	unsigned type;
-	int fd;           /* what travelled with it, the receiver's to close; -1 */
+	int fd; /* what travelled with it, the receiver's to close; -1 */
 	size_t tail_size;
 	const char *tail; /* into the receive buffer, until the next receive */
+
 	union {
 #define MSG(number, NAME, body, tail, fds, direction) struct msg_##body NAME;
 #include "supervisord/proto/messages.def"

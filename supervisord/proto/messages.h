@@ -30,20 +30,23 @@ struct msg_empty {
 };
 
 struct msg_hello {
-	uint32_t version;      /* PROTO_VERSION */
+	uint32_t version; /* PROTO_VERSION */
 	uint32_t guardian_pid;
-	uint32_t first;        /* 1: nothing was supervised before this master */
-	uint32_t pid1;         /* 1: the guardian is PID 1 */
-	uint32_t masters;      /* masters started so far, this one included */
-	uint32_t last_status;  /* wait status of the master before this one */
-	uint32_t slots;        /* size of the child table */
-	uint32_t no_tree;      /* 1: descendants can't be found here (no /proc) */
+	uint32_t first;       /* 1: nothing was supervised before this master */
+	uint32_t pid1;        /* 1: the guardian is PID 1 */
+	uint32_t masters;     /* masters started so far, this one included */
+	uint32_t last_status; /* wait status of the master before this one */
+	uint32_t slots;       /* size of the child table */
+	uint32_t no_tree; /* 1: descendants can't be found here (no /proc) */
 	int64_t started_wall_ms; /* when supervisord was started */
-	uint64_t run;          /* identifies this guardian, kept across upgrades */
+	uint64_t run; /* identifies this guardian, kept across upgrades */
 };
 
 /* Where a child is in its life, as far as the guardian knows. */
-enum child_state { CHILD_ALIVE = 1, CHILD_EXITED = 2 };
+enum child_state {
+	CHILD_ALIVE = 1,
+	CHILD_EXITED = 2
+};
 
 enum child_flags {
 	CHILD_ADOPTED = 1,  /* not our child: its exit status can't be known */
@@ -55,18 +58,18 @@ struct msg_child {
 	uint32_t slot;
 	uint32_t gen;
 	int32_t pid;
-	uint16_t state;     /* enum child_state */
-	uint16_t flags;     /* enum child_flags */
-	int32_t code;       /* CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0 unknown */
-	int32_t status;     /* exit status or signal number */
-	int32_t stage;      /* enum launch_stage, with CHILD_NO_EXEC */
-	int32_t error;      /* errno, with CHILD_NO_EXEC */
+	uint16_t state; /* enum child_state */
+	uint16_t flags; /* enum child_flags */
+	int32_t code;   /* CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0 unknown */
+	int32_t status; /* exit status or signal number */
+	int32_t stage;  /* enum launch_stage, with CHILD_NO_EXEC */
+	int32_t error;  /* errno, with CHILD_NO_EXEC */
 	int64_t started_mono; /* ns, at the launch */
 	int64_t ended_mono;   /* ns, at the reaping */
 	int64_t user_us;      /* rusage of the child and what it waited for */
 	int64_t system_us;
 	int64_t maxrss_kb;
-	uint64_t tag;         /* RLIMIT_RTTIME tag of its descendants */
+	uint64_t tag; /* RLIMIT_RTTIME tag of its descendants */
 	char name[PROTO_NAME];
 };
 
@@ -92,9 +95,10 @@ struct msg_failed {
 
 struct msg_signal {
 	int32_t signo;
-	int32_t sender_pid; /* 0: from outside of our pid namespace, or the tty */
+	int32_t
+	    sender_pid; /* 0: from outside of our pid namespace, or the tty */
 	uint32_t sender_uid;
-	uint32_t count;     /* 1 for the first TERM or INT, 2 for the second... */
+	uint32_t count; /* 1 for the first TERM or INT, 2 for the second... */
 };
 
 struct msg_slot {
@@ -124,14 +128,17 @@ enum launch_output {
 struct msg_launch {
 	uint32_t cookie; /* comes back in LAUNCHED or NOT_LAUNCHED */
 	uint32_t book;
-	uint64_t spec;   /* offset of the spec in the book */
-	uint32_t index;  /* the instance's, fills the holes of the spec */
-	uint16_t out;    /* enum launch_output; pipe "NAME" */
-	uint16_t err;    /* enum launch_output; pipe "NAME/err" */
+	uint64_t spec;  /* offset of the spec in the book */
+	uint32_t index; /* the instance's, fills the holes of the spec */
+	uint16_t out;   /* enum launch_output; pipe "NAME" */
+	uint16_t err;   /* enum launch_output; pipe "NAME/err" */
 	char name[PROTO_NAME];
 };
 
-enum kill_scope { KILL_PROCESS = 0, KILL_GROUP = 1 };
+enum kill_scope {
+	KILL_PROCESS = 0,
+	KILL_GROUP = 1
+};
 
 struct msg_kill {
 	uint32_t slot;
@@ -143,14 +150,15 @@ struct msg_kill {
 struct msg_tree {
 	uint32_t slot;
 	uint32_t gen;
-	int32_t signo;  /* 0: only look */
-	uint32_t tell;  /* 1: TREE_EMPTY when none is left */
+	int32_t signo; /* 0: only look */
+	uint32_t tell; /* 1: TREE_EMPTY when none is left */
 };
 
 struct msg_adopt {
 	uint32_t cookie; /* answered by LAUNCHED or NOT_LAUNCHED */
 	int32_t pid;
-	uint64_t start_ticks; /* field 22 of /proc/PID/stat: it must be this one */
+	uint64_t
+	    start_ticks; /* field 22 of /proc/PID/stat: it must be this one */
 	char name[PROTO_NAME];
 };
 
@@ -171,20 +179,24 @@ struct msg_pipe {
 
 enum sink_kind {
 	SINK_FILE = 0,
-	SINK_SYSLOG = 1, /* RFC 3164 datagrams to /dev/log, tag: stream's name */
+	SINK_SYSLOG =
+	    1, /* RFC 3164 datagrams to /dev/log, tag: stream's name */
 	SINK_STDERR = 2, /* the logger's own stderr */
 	SINK_NULL = 3
 };
 
-enum sink_flags { SINK_COMPRESS = 1, SINK_TIMESTAMPS = 2 };
+enum sink_flags {
+	SINK_COMPRESS = 1,
+	SINK_TIMESTAMPS = 2
+};
 
 struct msg_sink {
 	char name[PROTO_NAME]; /* of the stream: "web:0" or "web:0/err" */
 	uint32_t kind;
 	uint32_t flags;
-	uint32_t keep;         /* rotated files kept; 0: truncated at max_size */
+	uint32_t keep; /* rotated files kept; 0: truncated at max_size */
 	uint32_t pad;
-	int64_t max_size;      /* bytes; 0: never rotated */
+	int64_t max_size; /* bytes; 0: never rotated */
 };
 
 struct msg_tail {
@@ -195,9 +207,10 @@ struct msg_tail {
 
 struct msg_sinkstate {
 	char name[PROTO_NAME];
-	uint32_t broken;  /* 1: can't be written; 0: works again */
-	int32_t error;    /* errno */
-	uint64_t dropped; /* bytes dropped since the last message for the name */
+	uint32_t broken; /* 1: can't be written; 0: works again */
+	int32_t error;   /* errno */
+	uint64_t
+	    dropped; /* bytes dropped since the last message for the name */
 };
 
 const char *msg_name(unsigned type); /* "LAUNCH"; "?" for an unknown number */
