@@ -225,6 +225,28 @@ param_string(
 	return false;
 }
 
+/*
+ * One target may be said as a string, or as "target"; a list of parameters
+ * without names is a list of targets. New reference; NULL: out of memory.
+ */
+static json_t *
+named_params(json_t *params)
+{
+	json_t *named, *one;
+
+	if (json_is_array(params))
+		return json_pack("{s:O}", "targets", params);
+	named = params != NULL ? json_copy(params) : json_object();
+	one = json_object_get(named, "targets");
+	if (one == NULL)
+		one = json_object_get(named, "target");
+	if (json_is_string(one))
+		json_object_set_new(named, "targets", json_pack("[O]", one));
+	else if (json_is_array(one))
+		json_object_set(named, "targets", one);
+	return named;
+}
+
 /* Says so and returns NULL where the line is no request. */
 static struct request *
 parse(struct master *m, struct conn *conn, const char *line, size_t size,
@@ -256,9 +278,11 @@ parse(struct master *m, struct conn *conn, const char *line, size_t size,
 		send_error(conn, NULL, RPC_INVALID, NULL,
 		    "not a request: a JSON object with \"method\" (a string) "
 		    "and \"id\" (a number or a string) is expected");
-	} else if (params != NULL && !json_is_object(params)) {
+	} else if (params != NULL && !json_is_object(params) &&
+		   !json_is_array(params)) {
 		send_error(conn, id, RPC_PARAMS, NULL,
-		    "\"params\" must be an object with named parameters");
+		    "\"params\" must be an object with named parameters, or a "
+		    "list of targets");
 	} else if ((r = calloc(1, sizeof *r)) == NULL) {
 		send_error(conn, id, RPC_FAILED, NULL, "out of memory");
 	}
@@ -269,7 +293,7 @@ parse(struct master *m, struct conn *conn, const char *line, size_t size,
 	list_init(&r->link);
 	list_append(conn_requests(conn), &r->link);
 	r->id = id != NULL ? json_incref(id) : NULL;
-	r->params = params != NULL ? json_incref(params) : json_object();
+	r->params = named_params(params);
 	command = json_string_value(json_object_get(params, "command"));
 	snprintf(r->command, sizeof r->command, "%s",
 	    command != NULL ? command : json_string_value(method));
