@@ -52,6 +52,9 @@ take_row(struct memory_row *row, void *arg)
 		return;
 	}
 	it->doomed = team->doomed || row->index >= team->wanted;
+	/* Its rules may be others than those it was stopped by. */
+	if (row->life.step >= instance_rules(it)->stop_count)
+		row->life.step = (uint8_t)(instance_rules(it)->stop_count - 1);
 	/* Its place in the guardian's table matters still: for its exit, or for
 	 * the end of what it left. */
 	if (row->life.alive || row->life.leaving)

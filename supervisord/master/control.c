@@ -20,6 +20,7 @@
 #define UNREAD_MAX                                                             \
 	(1 << 20) /* of events; a subscriber behind this is dropped */
 #define CONNECTIONS 4096
+#define IDLE_AFTER  10. /* seconds; younger ones do not make room for others */
 #define GROUPS      256
 
 struct conn {
@@ -31,6 +32,7 @@ struct conn {
 	size_t out_at;  /* sent so far */
 	size_t scanned; /* of in: no newline before this */
 	struct list requests;
+	ev_tstamp heard; /* when something last came from it */
 	uid_t uid;
 	pid_t pid;
 	bool may_look, may_change;
@@ -287,6 +289,7 @@ receive(struct conn *c)
 	c->in.data[c->in.size] = '\0';
 	/* The busy go to the back: the longest idle is the first to be closed
 	 * when there are too many. */
+	c->heard = ev_now(c->control->m->loop);
 	list_remove(&c->link);
 	list_append(&c->control->conns, &c->link);
 	take_lines(c);
@@ -343,6 +346,7 @@ add_conn(struct control *control, int fd)
 	c->control = control;
 	c->fd = fd;
 	c->uid = (uid_t)-1;
+	c->heard = ev_now(control->m->loop);
 	list_init(&c->requests);
 	list_init(&c->link);
 	list_append(&control->conns, &c->link);
@@ -354,13 +358,16 @@ add_conn(struct control *control, int fd)
 
 /* Makes room: the connection that has been idle for the longest goes. */
 static void
-close_idle(struct control *control)
+close_idle(struct control *control, double least)
 {
+	ev_tstamp now = ev_now(control->m->loop);
 	struct list *l, *tmp;
 
 	LIST_FOREACH(l, tmp, &control->conns) {
 		struct conn *c = LIST_ENTRY(l, struct conn, link);
 
+		if (now - c->heard < least)
+			return;
 		if (list_empty(&c->requests) && !c->subscribed) {
 			conn_close(c);
 			return;
@@ -384,14 +391,14 @@ accept_ready(struct ev_loop *loop, ev_io *io, int events)
 		if (fd >= 0)
 			close(fd);
 		control->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-		close_idle(control);
+		close_idle(control, IDLE_AFTER);
 		log_warn("control: no descriptor for a connection: refused");
 		return;
 	}
 	if (fd < 0)
 		return;
 	if (control->count >= CONNECTIONS)
-		close_idle(control);
+		close_idle(control, 0.);
 	add_conn(control, fd);
 }
 

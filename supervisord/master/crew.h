@@ -32,6 +32,7 @@ struct instance {
 	struct list queue;   /* of those that wait for their turn to start */
 	struct list waiters; /* job items, see jobs.h */
 	bool heard;          /* its process is in the guardian's table */
+	bool moved;          /* this master has taken a step of its life */
 };
 
 struct team {

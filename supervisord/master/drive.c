@@ -161,6 +161,7 @@ commit(struct master *m, struct instance *it, const struct life_output *out,
 		row->why = (uint8_t)out->changes[out->count - 1].event;
 	row->unheard = out->actions & (LIFE_SIGNAL | LIFE_TREE_KILL);
 	memory_commit(m->memory);
+	it->moved = true;
 	if (life_is_down(&row->life) != was_down)
 		m->crew.down += was_down ? -1U : 1U;
 	carry_out(m, it, out, by);
@@ -342,21 +343,19 @@ void
 drive_restore(struct master *m, struct instance *it)
 {
 	struct life_input not_spawned = { .kind = IN_NOT_SPAWNED };
-	const struct rules *rules = instance_rules(it);
 	struct life *life = &it->row->life;
 
-	/* Its rules may be others than those it was stopped by. */
-	if (life->step >= rules->stop_count)
-		life->step = (uint8_t)(rules->stop_count - 1);
-	if (life->state == ST_STOPPING && life->launching &&
+	if (!it->moved && life->state == ST_STOPPING && life->launching &&
 	    !it->row->adopting) {
 		feed(m, it, &not_spawned, &nobody);
 		return;
 	}
-	if (life->state == ST_WAITING)
+	if (life->state == ST_WAITING && !list_linked(&it->queue))
 		list_append(&m->crew.queue, &it->queue);
-	ask_again(m, it);
-	if (life->deadline != 0)
+	/* What this master's own steps have asked for is under way. */
+	if (!it->moved)
+		ask_again(m, it);
+	if (life->deadline != 0 && !ev_is_active(&it->timer))
 		set_timer(m, it);
 }
 

@@ -164,7 +164,7 @@ apply_one(struct master *m, struct worker_diff *d, struct retired *retired,
 
 	if (team == NULL)
 		return;
-	if (d->change == CHANGE_REMOVED) {
+	if (d->new == NULL) {
 		team->doomed = true;
 		team->retired = retired;
 		retired->refs++;

@@ -94,8 +94,7 @@ run_subscribe(struct request *r)
 		free(names);
 		names = NULL;
 	}
-	if (r->conn != NULL)
-		conn_subscribe(r->conn, names);
+	conn_subscribe(r->conn, names);
 	buf_init(&b);
 	jw_object(&b);
 	jw_kv_bool(&b, "subscribed", true);
