@@ -62,6 +62,7 @@ ready(struct store *st, size_t which, sqlite3_stmt **ret)
 
 	if (st->stmt[which] == NULL)
 		rc = sqlite3_prepare_v3(st->db,
+		    /* cppcheck-suppress arrayIndexOutOfBoundsCond */
 		    which < ROW_KINDS ? rows[which].put : others[which], -1,
 		    SQLITE_PREPARE_PERSISTENT, &st->stmt[which], NULL);
 	*ret = st->stmt[which];
@@ -101,7 +102,7 @@ run_number(struct store *st, size_t which, int64_t n)
 }
 
 static int
-bind(sqlite3_stmt *stmt, int at, const struct value *v)
+bind_one(sqlite3_stmt *stmt, int at, const struct value *v)
 {
 	switch (v->type) {
 	case VALUE_NULL:
@@ -149,7 +150,7 @@ put_later(
 		return rc;
 	sqlite3_bind_int(stmt, 1, (int)kind);
 	for (size_t i = 0; i < count && i < LATER_VALUES; i++)
-		bind(stmt, (int)i + 2, &v[i]);
+		bind_one(stmt, (int)i + 2, &v[i]);
 	return run(stmt);
 }
 
@@ -171,7 +172,7 @@ store_put(
 	if (rc != SQLITE_OK)
 		return rc;
 	for (size_t i = 0; i < count && bad == SQLITE_OK; i++)
-		bad = store_primary(bind(stmt, (int)i + 1, &v[i]));
+		bad = store_primary(bind_one(stmt, (int)i + 1, &v[i]));
 	if (bad == SQLITE_OK) {
 		rc = run(stmt);
 	} else {

@@ -186,6 +186,7 @@ forget_strings(struct writer *w)
 
 	HASH_ITER(hh, w->strings, it, tmp)
 	{
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): uthash's links */
 		HASH_DEL(w->strings, it);
 		free(it);
 	}

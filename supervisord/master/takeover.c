@@ -220,7 +220,9 @@ takeover_end(struct master *m)
 
 	HASH_ITER(hh, all_found, f, tmp)
 	{
+		/* cppcheck-suppress uninitvar */
 		take_stray(m, f);
+		/* cppcheck-suppress uninitvar */
 		HASH_DEL(all_found, f);
 		free(f);
 	}
