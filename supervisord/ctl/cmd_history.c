@@ -13,7 +13,7 @@ static const char *const heads[] = { "NAME", "PID", "STARTED", "RAN", "CPU",
 #define COLUMNS (sizeof heads / sizeof heads[0])
 
 static void
-put_exit(struct buf *out, const json_t *exit)
+put_exit(struct buf *out, const json_t *exit, bool ended)
 {
 	const json_t *sig = json_object_get(exit, "signal");
 	char name[32];
@@ -28,7 +28,7 @@ put_exit(struct buf *out, const json_t *exit)
 	else if (json_is_number(json_object_get(exit, "code")))
 		buf_fmt(out, "exited %.0f", ctl_number(exit, "code", 0));
 	else
-		buf_str(out, "runs");
+		buf_str(out, ended ? "ended" : "runs");
 	if (json_is_true(json_object_get(exit, "core")))
 		buf_str(out, " (core dumped)");
 }
@@ -39,19 +39,19 @@ put_end(struct buf *out, const json_t *row)
 {
 	const json_t *exit = json_object_get(row, "exit");
 	const char *cause = ctl_text(row, "cause");
+	bool ended = ctl_text(row, "ended_at")[0] != '\0';
 	size_t before = out->size;
 
 	if (json_is_object(exit))
-		put_exit(out, exit);
+		put_exit(out, exit, ended);
 	else
-		buf_str(out,
-		    ctl_text(row, "ended_at")[0] != '\0' ? "ended" : "runs");
+		buf_str(out, ended ? "ended" : "runs");
 	if (cause[0] == '\0' || out->failed ||
 	    strstr(out->data + before, cause) != NULL)
 		return;
 	/* A cause that tells the exit itself replaces it. */
 	if (strncmp(cause, "exited", 6) == 0 ||
-	    strncmp(cause, "killed", 6) == 0)
+	    strncmp(cause, "killed", 6) == 0 || strncmp(cause, "ended", 5) == 0)
 		out->size = before;
 	else
 		buf_str(out, ", ");

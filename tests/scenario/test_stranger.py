@@ -1,5 +1,8 @@
 """What somebody who knows supervisord only from its reference pages tries."""
 
+import os
+import signal
+
 import driver
 from driver import fleet
 
@@ -43,3 +46,17 @@ class Events(driver.Case):
         events = [e for e in sup.ctl_json("events", "--since", "1h") if e["kind"] == "state"]
         self.assertEqual({e["name"] for e in events if e["from"] == "STOPPED"}, {"web:%d" % i for i in range(500)})
         self.assertGreater(len(events), 2000)
+
+
+class History(driver.Case):
+    def test_an_end_nobody_saw_is_an_end(self):
+        sup = self.supervisord(fleet(web='command = "@P/pause"; restart = "never";'))
+        sup.wait_running("web")
+        sup.kill_guardian()
+        sup.start()
+        sup.wait_running("web")
+        os.kill(sup.pid("web:0"), signal.SIGKILL)
+        sup.wait_state("web", "EXITED")
+        last = sup.ctl_ok("history", "web").splitlines()[-1]
+        self.assertRegex(last, r"  ended \(how is not known")
+        self.assertNotIn("runs", last)
