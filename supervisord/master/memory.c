@@ -10,7 +10,7 @@
 #include "supervisord/base/log.h"
 
 #define MEMORY_MAGIC   0x53564d4dU
-#define MEMORY_VERSION 3U
+#define MEMORY_VERSION 4U
 
 struct shared {
 	uint32_t magic;
@@ -21,9 +21,12 @@ struct shared {
 	int32_t exit_status;
 	uint32_t next_event;
 	uint32_t undo_row; /* 1 + the row that `undo` is of; 0: none */
-	uint64_t more[4];
+	uint32_t next_exit;
+	uint32_t pad;
+	uint64_t more[3];
 	struct memory_row undo;
 	struct memory_event events[MEMORY_EVENTS];
+	struct memory_exit exits[MEMORY_EXITS];
 	struct memory_row rows[MEMORY_ROWS];
 };
 
@@ -141,6 +144,31 @@ memory_next_event(struct memory *m)
 	m->shared->next_event++;
 	e->sequence = 0;
 	return e;
+}
+
+struct memory_exit *
+memory_next_exit(struct memory *m)
+{
+	struct memory_exit *e;
+
+	e = &m->shared->exits[m->shared->next_exit % MEMORY_EXITS];
+	m->shared->next_exit++;
+	e->key = 0;
+	return e;
+}
+
+size_t
+memory_exits(const struct memory *m, struct memory_exit *out)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < MEMORY_EXITS; i++) {
+		uint32_t at = (m->shared->next_exit + i) % MEMORY_EXITS;
+
+		if (m->shared->exits[at].key != 0)
+			out[n++] = m->shared->exits[at];
+	}
+	return n;
 }
 
 static int

@@ -24,6 +24,7 @@
 
 #define MEMORY_ROWS   65536
 #define MEMORY_EVENTS 1024
+#define MEMORY_EXITS  256
 
 /* How a process ended. */
 struct exit_info {
@@ -74,6 +75,18 @@ struct memory_event {
 	char reason[184];
 };
 
+/* The latest exits, for a store that is in memory and ends with the master. */
+struct memory_exit {
+	uint64_t key; /* the process's tag; 0: not valid */
+	int64_t started_ms, ended_ms, lived_ms;
+	int64_t user_us, system_us, maxrss_kb;
+	int32_t pid, code, signo;
+	uint8_t core;
+	uint8_t pad[3];
+	char name[PROTO_NAME];
+	char cause[128];
+};
+
 struct memory;
 
 /*
@@ -90,6 +103,13 @@ bool memory_is_stopping(const struct memory *m, int *ret_status);
 /* The oldest event's place, to be filled; not valid until its sequence is set.
  */
 struct memory_event *memory_next_event(struct memory *m);
+
+/* The same for exits. */
+struct memory_exit *memory_next_exit(struct memory *m);
+
+/* The exits there are, oldest first, into an array of MEMORY_EXITS; how many.
+ */
+size_t memory_exits(const struct memory *m, struct memory_exit *out);
 
 /* Takes the events above `after` out, in order, into an array of MEMORY_EVENTS;
  * how many. */

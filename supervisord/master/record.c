@@ -75,6 +75,7 @@ news(struct ev_loop *loop, ev_io *io, int events)
 }
 
 static void store_kept_events(struct master *m);
+static void store_kept_exits(struct master *m);
 
 /* Everything of one turn of the loop goes into one transaction. */
 bool
@@ -93,6 +94,9 @@ record_open(struct master *m, bool *ret_clean)
 	m->state_io.data = m;
 	ev_io_start(m->loop, &m->state_io);
 	store_kept_events(m);
+	/* One that is written to disk gets what it lacks from the guardian. */
+	if (options.dir == NULL || state_health(m->state) != NULL)
+		store_kept_exits(m);
 	state_begin(m->state, m->hello.run, procfs_self(), VERSION, m->boot_id,
 	    ret_clean, &m->incarnation);
 	if (state_health(m->state) != NULL)
@@ -285,6 +289,58 @@ record_gone(struct master *m, const char *name)
 	state_drop_instance(m->state, name);
 }
 
+/* A store in memory ends with this process; memory that outlives us does not.
+ */
+static void
+keep_exit(struct master *m, const struct state_exit *x)
+{
+	struct memory_exit *kept = memory_next_exit(m->memory);
+
+	kept->started_ms = x->started_ms;
+	kept->ended_ms = x->ended_ms;
+	kept->lived_ms = x->duration_ms;
+	kept->user_us = x->user_us;
+	kept->system_us = x->system_us;
+	kept->maxrss_kb = x->maxrss_kb;
+	kept->pid = x->pid;
+	kept->code = x->code;
+	kept->signo = x->signo;
+	kept->core = x->core;
+	snprintf(kept->name, sizeof kept->name, "%s", x->name);
+	snprintf(kept->cause, sizeof kept->cause, "%s", x->cause);
+	kept->key = x->key;
+}
+
+/* Those the store has are known to it by their keys. */
+static void
+store_kept_exits(struct master *m)
+{
+	struct memory_exit *kept = calloc(MEMORY_EXITS, sizeof *kept);
+	size_t n = kept != NULL ? memory_exits(m->memory, kept) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct memory_exit *k = &kept[i];
+		struct state_exit x = {
+			.key = k->key,
+			.name = k->name,
+			.pid = k->pid,
+			.started_ms = k->started_ms,
+			.ended_ms = k->ended_ms,
+			.duration_ms = k->lived_ms,
+			.code = k->code,
+			.signo = k->signo,
+			.core = k->core,
+			.cause = k->cause,
+			.user_us = k->user_us,
+			.system_us = k->system_us,
+			.maxrss_kb = k->maxrss_kb,
+		};
+
+		state_put_exit(m->state, &x);
+	}
+	free(kept);
+}
+
 void
 record_exit(struct master *m, struct instance *it,
     const struct msg_child *child, const struct exit_info *e)
@@ -308,6 +364,7 @@ record_exit(struct master *m, struct instance *it,
 	struct ack *a;
 
 	x.cause = exit_words(it, e, words, sizeof words);
+	keep_exit(m, &x);
 	a = malloc(sizeof *a);
 	if (a != NULL) {
 		a->sequence = state_put_exit(m->state, &x);

@@ -118,7 +118,11 @@ class Database(driver.Case):
         sup.wait(lambda rows: rows[0]["restarts"] > 1)
         driver.eventually(lambda: len(sup.rpc("history", targets=["web"])) > 1)
         self.assertFalse(os.path.exists(sup.db_path))
+        before = {(e["name"], e["pid"]) for e in sup.rpc("history", targets=["web"])}
         sup.kill_master()
+        after = [(e["name"], e["pid"]) for e in sup.rpc("history", targets=["web"])]
+        self.assertLessEqual(before, set(after), "exits are lost with the master")
+        self.assertEqual(len(after), len(set(after)))
         sup.wait(lambda rows: rows[0]["restarts"] > 3)
 
     def test_a_stop_outlives_a_restart_of_supervisord_or_not_as_systemd_would(self):
