@@ -224,7 +224,7 @@ memory_new(struct memory *m, const char *name, uint32_t index)
 	memset(row, 0, sizeof *row);
 	row->index = index;
 	/* The name last: it is what makes the row used. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	memcpy(row->name, name, strnlen(name, sizeof row->name - 1));
 	return row;
 }
@@ -266,17 +266,17 @@ memory_begin(struct memory *m, const struct memory_row *row)
 	if (m->shared->undo_row == i)
 		return;
 	m->shared->undo_row = 0;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	m->shared->undo = *row;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	m->shared->undo_row = i;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
 void
 memory_commit(struct memory *m)
 {
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	m->shared->undo_row = 0;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }

@@ -30,7 +30,7 @@ class Messages(driver.Case):
             (b"[]", -32600), (b"42", None), (b"{}", -32600), (b'{"jsonrpc":"2.0","id":1}', -32600),
             (b'{"jsonrpc":"2.0","id":1,"method":7}', -32600),
             (b'{"jsonrpc":"2.0","id":1,"method":"nosuch"}', -32601),
-            (b'{"jsonrpc":"2.0","id":1,"method":"status","params":{"targets":"web"}}', None),
+            (b'{"jsonrpc":"2.0","id":1,"method":"status","params":{"targets":{"web":1}}}', None),
             (b'{"jsonrpc":"2.0","id":1,"method":"status","params":{"targets":[7]}}', None),
             (b'{"jsonrpc":"2.0","id":1,"method":"start","params":{}}', 2),
             (b'{"jsonrpc":"2.0","id":1,"method":"start","params":{"targets":[]}}', None),
