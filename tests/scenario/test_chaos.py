@@ -5,6 +5,7 @@ A wish counts from its answer on. After each round the fleet has to come to
 rest where the model is: every instance wished up RUNNING, every other down,
 each with exactly one process, and no process beside them."""
 
+import contextlib
 import os
 import random
 import signal
@@ -163,7 +164,7 @@ class Chaos(driver.Case):
         self.story.append("kill guardian")
         # A pipe whose readers are both gone ends its writers; that is beyond
         # what is promised: the logger has to be there.
-        self.sup.logger()
+        driver.eventually(self.logger_has_all_pipes, what="the logger has all pipes")
         self.before = self.sup.pids()
         self.sup.kill_guardian()
         self.sup.start()
@@ -194,10 +195,37 @@ class Chaos(driver.Case):
         try:
             driver.eventually(self.as_wished, 30, "the fleet is as was wished")
         except driver.Late as error:
-            raise AssertionError("%s: %s" % (error, self.why)) from None
+            raise AssertionError("%s: %s\n%s" % (error, self.why, self.picture())) from None
         for name in os.listdir(self.sup.dir + "/books"):
             if name.endswith(".book"):
                 self.assertNotIn("doubled", driver.read(self.sup.dir + "/books/" + name))
+
+    def logger_has_all_pipes(self):
+        """A logger that was just started gets them from the guardian."""
+        def pipes(pid):
+            links = set()
+            for fd in os.listdir("/proc/%d/fd" % pid):
+                with contextlib.suppress(OSError):
+                    links.add(os.readlink("/proc/%d/fd/%s" % (pid, fd)))
+            return {link for link in links if link.startswith("pipe:")}
+        logger = self.sup.process("logger")
+        if logger is None or logger != self.sup.info()["logger_pid"]:
+            return False
+        written = set()
+        for pid in filter(None, self.sup.pids().values()):
+            written |= pipes(pid)
+        kept = written & pipes(self.sup.guardian())
+        return kept <= pipes(logger)
+
+    def picture(self):
+        """All instances and all processes, for who has to find out why."""
+        lines = ["%s %s %s %s (%s)" % (r["name"], r["state"], r["pid"], "adopted" if r["adopted"] else "",
+                                       r["reason"]) for r in self.sup.status()]
+        for pid in self.sup.descendants():
+            stat = driver.stat_of(pid)
+            if stat:
+                lines.append("%d %s %s ppid %d" % (pid, driver.comm(pid), stat[0], stat[1]))
+        return "\n".join(lines)
 
     def as_wished(self):
         try:

@@ -244,16 +244,16 @@ class Storm(driver.Case):
                 self.fail("%s: the log has %d bytes for %d; first difference at %d: %r for %r" % (
                     name, len(text), len(expected), at, text[at:at + 40], expected[at:at + 40]))
 
-    def storm(self, names, **options):
+    def storm(self, names, kills=KILLS, **options):
         sup = self.fleet_of_ledgers(**options)
-        self.kill_storm(sup, names, self.KILLS)
+        self.kill_storm(sup, names, kills)
         exits = self.settle(sup)
         count = self.check_books(sup, exits)
         self.assertGreater(count, self.SIZE)
         self.check_logs(sup)
 
     def test_of_the_master(self):
-        self.storm(["master"])
+        self.storm(["master"], self.KILLS if driver.SANITIZED else 200)
 
     def test_of_the_logger(self):
         self.storm(["logger"])
@@ -344,6 +344,27 @@ class Guardian(driver.Case):
         for pid in before.values():
             if pid:
                 self.assert_dead(pid)
+
+    def test_a_stop_of_the_adopted_when_the_master_dies_too(self):
+        sup = self.supervisord(fleet(
+            web='command = "@P/pause"; processes = 5; start_seconds = "0s"; stop_timeout = "2s";',
+            tree='command = "@P/forks-away @D/pids stay bare"; processes = 5; start_seconds = "0s"; stop_timeout = "2s";'))
+        dice = random.Random(5)
+        for turn in range(40 if driver.LONG else 10):
+            sup.wait_running()
+            before = sup.pids()
+            sup.wait_pids("pids", 5 * (turn + 1))
+            sup.wait_db("select * from instances where pid > 0 and state = 'RUNNING'", rows=10)
+            sup.kill_guardian()
+            sup.start()
+            driver.eventually(lambda: sup.pids() == before, what="all are taken over")
+            master = sup.master()
+            sup.rpc("restart", targets=["all"], wait=False)
+            driver.let_pass(dice.random() ** 2 * 0.06)
+            os.kill(master, signal.SIGKILL)
+            sup.wait_new_master(master)
+            sup.wait_running(deadline=10)
+            self.assertFalse(set(before.values()) & set(sup.pids().values()))
 
     def test_what_died_meanwhile_is_started_anew(self):
         sup = self.started()
