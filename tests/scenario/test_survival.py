@@ -139,6 +139,23 @@ class MasterInEachState(driver.Case):
             sup.wait_running(deadline=10)
             self.assertFalse(set(old.values()) & set(sup.pids().values()))
 
+    def test_what_is_left_of_a_stopped_one_is_not_forgotten(self):
+        """The process has ended, its deaf daemon not: masters come and go."""
+        sup = self.supervisord(fleet(
+            web='command = "@P/forks-away @D/pids stay deaf bare"; processes = 3; start_seconds = "0s"; stop_timeout = "1s";',
+            busy='command = "@P/exits 1 20"; processes = 3; start_seconds = "0s"; backoff: { initial = "1ms"; max = "1ms"; };'))
+        for turn in range(20 if driver.LONG else 4):
+            sup.ctl_ok("start", "web")
+            daemons, mains = sup.wait_pids("pids", 3 * turn + 3), sup.pids("web").values()
+            sup.rpc("stop", targets=["web"], wait=False)
+            for pid in mains:
+                driver.gone(pid)
+            for _ in range(3):
+                sup.kill_master()
+            sup.wait_state("web", "STOPPED", deadline=15)
+            for pid in daemons:
+                self.assert_dead(pid)
+
     def test_a_master_that_cannot_be_run_for_a_while(self):
         home = copy_of_programs(self)
         sup = self.supervisord(fleet(web='command = "@P/pause"; processes = 3;'),
