@@ -400,12 +400,34 @@ drive_exited(struct master *m, const struct msg_child *msg)
 	}
 }
 
+/*
+ * The guardian frees a slot whose descendants are gone, and may have given it
+ * to another before the master (a new one, above all) hears of that.
+ */
+static struct instance *
+find_leaving(struct master *m, uint32_t slot, uint32_t gen)
+{
+	struct team *team, *tmp;
+	struct instance *it;
+	unsigned i;
+
+	CREW_FOREACH(&m->crew, team, tmp, i, it)
+	{
+		if (it->row->life.leaving && it->row->slot == slot &&
+		    it->row->gen == gen)
+			return it;
+	}
+	return NULL;
+}
+
 void
 drive_empty(struct master *m, uint32_t slot, uint32_t gen)
 {
 	struct instance *it = crew_by_slot(&m->crew, slot, gen);
 	struct life_input in = { .kind = IN_EMPTY };
 
+	if (it == NULL)
+		it = find_leaving(m, slot, gen);
 	if (it != NULL)
 		feed(m, it, &in, &nobody);
 }
