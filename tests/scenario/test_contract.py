@@ -33,6 +33,8 @@ class CleanEnvironment(driver.Case):
         sup = self.supervisord(fleet(
             out='command = [ "env" ]; clean_environment = true; restart = "never"; start_seconds = 0;'))
         sup.wait_state("out", "EXITED")
+        # The logger is another process: it may be a little behind.
+        sup.wait_stdout("out:0", "^SUPERVISOR_SOCKET=")
         names = {line.split("=")[0] for line in sup.stdout_of("out:0").splitlines()}
         self.assertTrue({"SUPERVISOR_WORKER", "SUPERVISOR_INSTANCE", "SUPERVISOR_INDEX"} <= names, names)
         self.assertFalse({"PATH", "HOME"} & names, names)
