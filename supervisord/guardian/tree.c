@@ -84,7 +84,8 @@ tree_untell(void)
 {
 	for (uint32_t i = tree.first; i != TABLE_NONE;
 	     i = table_slots[i].tree_next)
-		table_slots[i].tree &= (uint8_t)~TREE_TELL;
+		table_slots[i].tree |=
+		    TREE_FRESH; /* the next master waits, too */
 }
 
 /* The watched slot with that tag. */
