@@ -11,6 +11,7 @@
 #include "supervisord/base/util.h"
 
 #define HISTORY_LINES 1000
+#define CTRL_D        4
 
 typedef char **completion_fn(const char *, int, int);
 
@@ -32,6 +33,7 @@ static struct {
 static struct ctl *shell; /* whose targets are completed */
 static char *history_path;
 static char *last_line;
+static bool first_byte; /* of a line is still to come */
 
 static bool
 load(void)
@@ -117,7 +119,10 @@ complete(const char *text, int start, int end)
 
 /*
  * A byte of the terminal. An interrupt that comes before the read is not lost:
- * it ends the line as well.
+ * it ends the line as well. libedit shows its prompt a moment before it makes
+ * the terminal raw: a ^D typed in between reaches us as the NUL by which the
+ * kernel marks the end of a line (n_tty), which libedit would take for "quote
+ * the next".
  */
 static int
 read_byte(FILE *in)
@@ -127,6 +132,9 @@ read_byte(FILE *in)
 	if (ctl_wait(fileno(in), POLLIN, -1) < 0 ||
 	    read(fileno(in), &byte, 1) != 1)
 		return EOF;
+	if (byte == '\0' && first_byte)
+		byte = CTRL_D;
+	first_byte = false;
 	return byte;
 }
 
@@ -190,6 +198,7 @@ ctl_edit_line(const char *prompt)
 	fflush(stdout);
 	if (edit.lib == NULL)
 		return plain_line(prompt);
+	first_byte = true;
 	line = edit.readline(prompt);
 	if (line != NULL && line[strspn(line, " \t")] != '\0' &&
 	    (last_line == NULL || strcmp(last_line, line) != 0)) {

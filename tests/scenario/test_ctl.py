@@ -866,7 +866,6 @@ class Shell(Case):
         self.fake.listen()
         term.type("version\n")
         term.until("0.1.0")
-        # Before the prompt the terminal would take it for its own.
         term.until("supervisor> ")
         term.type("\x04")
         self.assertEqual(term.wait(), 0)
