@@ -64,8 +64,11 @@ GUARDIAN_SRC := $(call room,supervisord/guardian)
 MASTER_SRC := $(call room,supervisord/master supervisord/master/policy supervisord/master/cmd)
 LOGGER_SRC := $(call room,supervisord/logger)
 CTL_SRC := $(call room,supervisord/ctl)
+BROKER_SRC := $(call room,supervisord/broker supervisord/broker/cmd supervisord/broker/sqlite)
+RUNTIME_SRC := $(call room,workers/runtime)
+CLIENT_SRC := $(call room,workers/client)
 
-ROOMS := base proto config state launch guardian master logger ctl
+ROOMS := base proto config state launch guardian master logger ctl broker runtime client
 base_SRC := $(BASE_SRC)
 proto_SRC := $(PROTO_SRC)
 config_SRC := $(CONFIG_SRC)
@@ -75,13 +78,19 @@ guardian_SRC := $(GUARDIAN_SRC)
 master_SRC := $(MASTER_SRC)
 logger_SRC := $(LOGGER_SRC)
 ctl_SRC := $(CTL_SRC)
+broker_SRC := $(BROKER_SRC)
+runtime_SRC := $(RUNTIME_SRC)
+client_SRC := $(CLIENT_SRC)
 archive = $(foreach r,$(1),$(OBJ)/lib$(r).a)
 
-PROGRAMS := $(D)/supervisord $(D)/supervisorctl $(D)/libexec/supervisord/master $(D)/libexec/supervisord/logger
+HELPERS := $(D)/libexec/supervisord/master $(D)/libexec/supervisord/logger
+HELPERS += $(D)/libexec/supervisord/broker $(D)/libexec/supervisord/worker
+MODULES := $(patsubst workers/examples/%.c,$(D)/examples/%.so,$(wildcard workers/examples/*.c))
+PROGRAMS := $(D)/supervisord $(D)/supervisorctl $(HELPERS)
 
 .DEFAULT_GOAL := all
 .PHONY: all
-all: $(PROGRAMS) ## build everything into build/
+all: $(PROGRAMS) $(MODULES) $(D)/libsupervisor.a ## build everything into build/
 
 # Without this a fresh clone has to call `make deps` first; `make` alone says so.
 $(PROGRAMS): | $(OBJ)/deps-checked
@@ -108,6 +117,7 @@ $(call objs,$(LAUNCH_SRC)): FLAVOUR_CFLAGS = -O2 -g -fno-stack-protector
 link = $(SAY) LINK $@; mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) $(1) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(2)
 
 MASTER_LIBS = -lev $(shell $(PKG_CONFIG) --libs libconfig sqlite3 jansson) -lpthread -lm
+BROKER_LIBS = -lev $(shell $(PKG_CONFIG) --libs sqlite3 jansson) -lpthread -lm
 LOGGER_LIBS = $(shell $(PKG_CONFIG) --libs zlib)
 # libedit is loaded when the shell starts: linked, it costs every command.
 CTL_LIBS = $(shell $(PKG_CONFIG) --libs jansson)
@@ -118,6 +128,19 @@ $(D)/libexec/supervisord/master: $(OBJ)/supervisord/master/main.o $(call archive
 	$(Q)$(call link,$(PIE_LDFLAGS),$(MASTER_LIBS))
 $(D)/libexec/supervisord/logger: $(OBJ)/supervisord/logger/main.o $(call archive,logger proto base)
 	$(Q)$(call link,$(PIE_LDFLAGS),$(LOGGER_LIBS))
+$(D)/libexec/supervisord/broker: $(OBJ)/supervisord/broker/main.o $(call archive,broker proto base)
+	$(Q)$(call link,$(PIE_LDFLAGS),$(BROKER_LIBS))
+# -rdynamic: a module's calls of <supervisor/worker.h> are found in the program.
+$(D)/libexec/supervisord/worker: $(OBJ)/workers/runtime/main.o $(call archive,runtime proto base)
+	$(Q)$(call link,$(PIE_LDFLAGS) -rdynamic,-ldl -lpthread)
+$(D)/examples/%.so: workers/examples/%.c workers/include/supervisor/worker.h
+	$(SAY) MODULE $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g -fPIC -shared $(WARNINGS) -Iworkers/include $(CFLAGS) -o $@ $<
+# The C client: what <supervisor/client.h> declares, for other programs.
+$(D)/libsupervisor.a: $(call objs,$(CLIENT_SRC)) $(OBJ)/supervisord/proto/wire.o
+	$(SAY) AR $@
+	$(Q)rm -f $@ && ar rcs $@ $^
 $(D)/supervisorctl: $(OBJ)/supervisord/ctl/main.o $(call archive,ctl proto base)
 	$(Q)$(call link,$(PIE_LDFLAGS),$(CTL_LIBS))
 
@@ -135,7 +158,7 @@ TEST_PROGRAM_BIN := $(patsubst tests/programs/%.c,$(D)/tests/programs/%,$(TEST_P
 BENCH_SRC := $(wildcard tests/bench/*.c)
 BENCH_BIN := $(patsubst tests/bench/%.c,$(D)/tests/bench/%,$(BENCH_SRC))
 
-TEST_LIBS = $(MASTER_LIBS) $(LOGGER_LIBS) $(CTL_LIBS) -lcmocka
+TEST_LIBS = $(MASTER_LIBS) $(BROKER_LIBS) -ldl $(LOGGER_LIBS) $(CTL_LIBS) -lcmocka
 $(UNIT_BIN): $(D)/tests/%: $(OBJ)/tests/unit/%.o $(call archive,$(ROOMS))
 	$(Q)$(call link,$(PIE_LDFLAGS),$(TEST_LIBS))
 $(SIM_BIN): $(D)/tests/%: $(OBJ)/tests/sim/%.o $(call archive,$(ROOMS))
@@ -205,7 +228,7 @@ install: all ## install below $(DESTDIR)$(PREFIX)
 	    $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8 \
 	    $(DESTDIR)$(PREFIX)/share/doc/supervisord
 	install -m 755 $(D)/supervisord $(D)/supervisorctl $(DESTDIR)$(PREFIX)/bin/
-	install -m 755 $(D)/libexec/supervisord/master $(D)/libexec/supervisord/logger $(DESTDIR)$(PREFIX)/libexec/supervisord/
+	install -m 755 $(HELPERS) $(DESTDIR)$(PREFIX)/libexec/supervisord/
 	install -m 644 supervisord/ctl/supervisorctl.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 config/supervisord.cfg.5 $(DESTDIR)$(PREFIX)/share/man/man5/
 	install -m 644 supervisord/supervisord.8 $(DESTDIR)$(PREFIX)/share/man/man8/

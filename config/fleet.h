@@ -81,6 +81,51 @@ struct output {
 	bool timestamps;
 };
 
+/* `recycle`: a process is replaced, by its stop ladder, before it grows old. */
+struct recycle {
+	int64_t max_age;    /* 0: off */
+	int64_t max_memory; /* bytes of resident memory; 0: off */
+	uint64_t max_tasks; /* 0: off */
+	double jitter;      /* 0..1: each limit is drawn from 1 - jitter to 1 */
+};
+
+/* `autoscale`, on the queue's backlog and on idle threads. */
+struct autoscale {
+	bool on;
+	unsigned min, max;             /* instances */
+	unsigned backlog;              /* queued tasks per thread to grow at */
+	unsigned min_spare, max_spare; /* idle threads; 0: not looked at */
+	int64_t cooldown;
+};
+
+enum task_mode {
+	TASK_MODE_WORKER, /* the process takes task after task */
+	TASK_MODE_EXEC    /* the command is run once per task */
+};
+
+enum task_durability {
+	TASK_DURABLE_FULL,    /* survives a power cut */
+	TASK_DURABLE_PROCESS, /* survives any kill, not a power cut */
+	TASK_DURABLE_NONE     /* in memory only */
+};
+
+/* `tasks`: makes a worker hybrid. */
+struct tasks {
+	enum task_mode mode;
+	int64_t timeout; /* 0: none */
+	int64_t grace;   /* from the cancel flag to the kill */
+	int64_t sibling_grace;
+	int retries; /* further tries after the first; -1: no limit */
+	struct backoff backoff; /* between tries; reset_after is not used */
+	uint64_t max_queue;     /* 0: no limit */
+	int64_t result_ttl;
+	int64_t aging; /* 0: strict priorities for ever */
+	unsigned max_crashes;
+	enum task_durability durability;
+	unsigned key_concurrency; /* running at once per limit key; 0: no cap */
+	double key_rate;          /* begun per second and limit key; 0: any */
+};
+
 struct worker {
 	char *name;
 	const char *source; /* file and line it is defined at; the fleet's */
@@ -97,6 +142,65 @@ struct worker {
 			   * the SUPERVISOR_ variables, which the master adds */
 	struct rules rules;
 	struct output out, err;
+	char *
+	    *sockets; /* NULL-terminated names of fleet sockets; may be NULL */
+	char *module; /* absolute path of a shared object, or NULL. argv is
+		       * then {"MODULE"} only: the master runs the runtime */
+	unsigned threads; /* 1 to 1024 */
+	bool hybrid;      /* has a module or a `tasks` section: it gets a task
+			   * socket, and the broker runs */
+	struct tasks tasks;
+	struct recycle recycle;
+	struct autoscale autoscale;
+};
+
+enum socket_kind {
+	SOCKET_TCP,
+	SOCKET_UDP,
+	SOCKET_UNIX
+};
+
+/* A listening socket, kept through crashes, reloads and upgrades. */
+struct socket_setting {
+	char *name;
+	const char *source; /* file and line it is defined at; the fleet's */
+	unsigned line;
+	char *listen; /* as written: "tcp://0.0.0.0:8080" */
+	enum socket_kind kind;
+	char *host, *port; /* tcp, udp; host "" or "*": any address */
+	char *path;        /* unix, absolute */
+	unsigned backlog;
+	unsigned mode; /* unix: permissions; FLEET_NO_UMASK: as umask says */
+	bool reuse_port;
+};
+
+enum catch_up_mode {
+	CATCH_UP_MODE_ONE,
+	CATCH_UP_MODE_NONE,
+	CATCH_UP_MODE_ALL
+};
+
+enum overlap_mode {
+	OVERLAP_MODE_SKIP,
+	OVERLAP_MODE_QUEUE,
+	OVERLAP_MODE_ALLOW
+};
+
+/* Submits a task when its time comes. */
+struct schedule {
+	char *name;
+	const char *source;
+	unsigned line;
+	char *task; /* the worker */
+	char *func;
+	char *args;     /* JSON text, or NULL */
+	char *cron;     /* valid (base/cron.h), or NULL: every counts */
+	int64_t every;  /* or 0 */
+	char *timezone; /* NULL: UTC; known to exist */
+	enum catch_up_mode catch_up;
+	enum overlap_mode overlap;
+	unsigned priority; /* 0 high, 1 middle, 2 low */
+	int64_t timeout;   /* -1: the worker's */
 };
 
 enum log_format {
@@ -125,6 +229,10 @@ struct fleet {
 	struct settings settings;
 	struct worker **workers; /* in the order of the config */
 	size_t count;
+	struct socket_setting **sockets; /* in the order of the config */
+	size_t sockets_count;
+	struct schedule **schedules;
+	size_t schedules_count;
 	/* Private: memory and index of a fleet that was loaded. NULL in one
 	 * that was put together by hand, whose maker frees it. */
 	struct fleet_own *own;

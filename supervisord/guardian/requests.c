@@ -316,6 +316,22 @@ request(struct msg *m)
 	case MSG_TREE_EMPTY:
 	case MSG_LOGGER_UP:
 	case MSG_NOT_UPGRADED:
+	case MSG_BROKER_UP:
+	case MSG_BROKER_WANTED:
+	case MSG_BROKER_PEER:
+	case MSG_BROKER_FD:
+	case MSG_CHANNEL:
+	case MSG_CHANNEL_SLOTS:
+	case MSG_CHANNEL_EXIT:
+	case MSG_BROKER_TOLD:
+	case MSG_BROKER_KEEP:
+	case MSG_BROKER_DROP:
+	case MSG_CHANNEL_DONE:
+	case MSG_STOPPING:
+	case MSG_EXIT_TOLD:
+	case MSG_REPLACE:
+	case MSG_SCALE:
+	case MSG_QUEUE_EVENT:
 	case MSG_PIPE:
 	case MSG_PIPE_DROP:
 	case MSG_PEER:

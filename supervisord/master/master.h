@@ -10,7 +10,7 @@
 
 #include "supervisord/base/list.h"
 #include "supervisord/master/crew.h"
-#include "supervisord/master/peer.h"
+#include "supervisord/proto/peer.h"
 
 struct access;
 struct broken_stream;

@@ -188,6 +188,7 @@ texts_end(const struct msg *msg)
 	switch ((enum msg_type)msg->type) {
 	case MSG_CHILD:
 	case MSG_EXITED:
+	case MSG_CHANNEL_EXIT:
 		return ENDS(msg->u.CHILD.name);
 	case MSG_KEPT:
 	case MSG_KEEP:
@@ -195,6 +196,9 @@ texts_end(const struct msg *msg)
 	case MSG_PIPE_KEEP:
 	case MSG_SINK_DROP:
 	case MSG_ORPHAN_PIPE:
+	case MSG_BROKER_FD:
+	case MSG_BROKER_KEEP:
+	case MSG_BROKER_DROP:
 		return ENDS(msg->u.KEPT.name);
 	case MSG_LAUNCH:
 		return ENDS(msg->u.LAUNCH.name);
@@ -212,6 +216,23 @@ texts_end(const struct msg *msg)
 		return tail && ENDS(msg->u.SINK_STATE.name);
 	case MSG_HOME:
 		return tail;
+	case MSG_CHANNEL:
+		return ENDS(msg->u.CHANNEL.name);
+	case MSG_SCALE:
+		return tail && ENDS(msg->u.SCALE.name);
+	case MSG_QUEUE_EVENT:
+		return tail && ENDS(msg->u.QUEUE_EVENT.name) &&
+		       ENDS(msg->u.QUEUE_EVENT.kind);
+	case MSG_REPLACE:
+		return tail;
+	case MSG_BROKER_UP:
+	case MSG_BROKER_WANTED:
+	case MSG_BROKER_PEER:
+	case MSG_CHANNEL_SLOTS:
+	case MSG_BROKER_TOLD:
+	case MSG_CHANNEL_DONE:
+	case MSG_STOPPING:
+	case MSG_EXIT_TOLD:
 	case MSG_HELLO:
 	case MSG_HANDED_OVER:
 	case MSG_LAUNCHED:

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PROTO_VERSION 1
+#define PROTO_VERSION 2
 
 /* "thumbs:12", NUL included. Worker names are at most WORKER_NAME_MAX bytes. */
 #define PROTO_NAME      80
@@ -106,6 +106,11 @@ struct msg_slot {
 	uint32_t gen;
 };
 
+struct msg_flag {
+	uint32_t value;
+	uint32_t pad;
+};
+
 struct msg_pid {
 	int32_t pid;
 	uint32_t count; /* how many there have been */
@@ -128,10 +133,13 @@ enum launch_output {
 struct msg_launch {
 	uint32_t cookie; /* comes back in LAUNCHED or NOT_LAUNCHED */
 	uint32_t book;
-	uint64_t spec;  /* offset of the spec in the book */
-	uint32_t index; /* the instance's, fills the holes of the spec */
-	uint16_t out;   /* enum launch_output; pipe "NAME" */
-	uint16_t err;   /* enum launch_output; pipe "NAME/err" */
+	uint64_t spec;    /* offset of the spec in the book */
+	uint32_t index;   /* the instance's, fills the holes of the spec */
+	uint16_t out;     /* enum launch_output; pipe "NAME" */
+	uint16_t err;     /* enum launch_output; pipe "NAME/err" */
+	uint32_t threads; /* above 0: it gets a task socket, and a memory with a
+			   * slot for each of so many threads (wire.h) */
+	uint32_t pad;
 	char name[PROTO_NAME];
 };
 
@@ -211,6 +219,46 @@ struct msg_sinkstate {
 	int32_t error;   /* errno */
 	uint64_t
 	    dropped; /* bytes dropped since the last message for the name */
+};
+
+/* An instance's task socket; its descriptor is the broker's end. */
+struct msg_channel {
+	uint32_t slot;
+	uint32_t gen;
+	int32_t pid;
+	uint32_t threads;
+	int64_t started_mono;
+	char name[PROTO_NAME];
+};
+
+struct msg_stopping {
+	uint32_t slot;
+	uint32_t gen;
+	uint32_t stopping; /* 1; 0: that was taken back */
+	uint32_t pad;
+};
+
+enum replace_how {
+	REPLACE_DRAIN = 0, /* by its stop ladder: it may finish its tasks */
+	REPLACE_KILL = 1   /* at once, by SIGKILL */
+};
+
+struct msg_replace {
+	uint32_t slot;
+	uint32_t gen;
+	uint32_t how; /* enum replace_how */
+	uint32_t pad;
+};
+
+struct msg_scale {
+	char name[PROTO_NAME]; /* of the worker */
+	uint32_t instances;
+	uint32_t pad;
+};
+
+struct msg_event {
+	char name[PROTO_NAME]; /* a worker, an instance, or "" */
+	char kind[16];         /* "task", "queue" */
 };
 
 const char *msg_name(unsigned type); /* "LAUNCH"; "?" for an unknown number */

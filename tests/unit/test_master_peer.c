@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "supervisord/base/util.h"
-#include "supervisord/master/peer.h"
+#include "supervisord/proto/peer.h"
 
 struct ends {
 	struct ev_loop *loop;

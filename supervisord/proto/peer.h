@@ -1,8 +1,8 @@
-#ifndef MASTER_PEER_H
-#define MASTER_PEER_H
+#ifndef PROTO_PEER_H
+#define PROTO_PEER_H
 
 /*
- * The master's end of a channel to the guardian or the logger, on the loop.
+ * One end of a channel to another of supervisord's processes, on a libev loop.
  * What the channel has no room for waits in memory, in order.
  */
 

@@ -1,4 +1,4 @@
-#include "supervisord/master/peer.h"
+#include "supervisord/proto/peer.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,0 +1,126 @@
+#ifndef BROKER_BROKER_H
+#define BROKER_BROKER_H
+
+/* What the files of the broker share. */
+
+#include <ev.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "supervisord/base/list.h"
+#include "supervisord/broker/task.h"
+#include "supervisord/proto/peer.h"
+
+#undef uthash_fatal
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+struct autoscale_state;
+struct clients;
+struct core;
+struct flights;
+struct hands;
+struct schedules;
+struct store;
+
+enum durability {
+	DURABLE_FULL,    /* survives a power cut */
+	DURABLE_PROCESS, /* survives any kill, not a power cut */
+	DURABLE_NONE     /* in memory only */
+};
+
+/* A worker's settings as the master sends them (QUEUE_CONFIG). ms, bytes. */
+struct pool_config {
+	char name[WORKER_NAME_MAX + 1];
+	bool exec; /* the command is run once per task */
+	uint32_t threads;
+	int64_t timeout_ms; /* 0: none */
+	int64_t grace_ms;   /* between the cancel flag and the kill */
+	int64_t sibling_grace_ms;
+	int32_t retries;
+	int64_t backoff_initial_ms, backoff_max_ms;
+	double backoff_factor, backoff_jitter;
+	uint64_t max_queue; /* 0: no limit */
+	int64_t result_ttl_ms;
+	int64_t aging_ms;
+	uint32_t max_crashes; /* then dead */
+	enum durability durability;
+	uint32_t key_concurrency; /* 0: no cap */
+	double key_rate;          /* starts per second and key; 0: no limit */
+	uint64_t recycle_tasks;   /* 0: off; per process */
+	double recycle_jitter;
+	bool autoscale;
+	uint32_t scale_min, scale_max; /* instances */
+	uint64_t scale_backlog;        /* queued tasks per thread to grow at */
+	uint32_t min_spare, max_spare; /* idle threads */
+	int64_t scale_cooldown_ms;
+	uint32_t instances; /* the config's number */
+};
+
+enum overlap {
+	OVERLAP_SKIP,
+	OVERLAP_QUEUE, /* one more may wait */
+	OVERLAP_ALLOW
+};
+
+enum catch_up {
+	CATCH_UP_ONE,
+	CATCH_UP_NONE,
+	CATCH_UP_ALL
+};
+
+struct schedule_config {
+	char name[WORKER_NAME_MAX + 1];
+	char worker[WORKER_NAME_MAX + 1];
+	char *func, *args; /* args: JSON text or NULL */
+	char *cron;        /* or NULL */
+	int64_t every_ms;  /* or 0 */
+	char *timezone;    /* NULL: UTC */
+	enum catch_up catch_up;
+	uint32_t catch_up_max;
+	enum overlap overlap;
+	uint8_t priority;
+	int64_t timeout_ms; /* -1: the worker's */
+};
+
+struct broker {
+	struct ev_loop *loop;
+	struct peer guardian, master;
+	bool told;      /* all that was kept has come */
+	bool finishing; /* FINISH has come */
+
+	/* from QUEUE_CONFIG; broker_configure applies a new one */
+	char tasks_path[PATH_MAX]; /* of tasks.sock */
+	char store_path[PATH_MAX]; /* "": in memory */
+	mode_t socket_mode;
+	gid_t socket_group; /* (gid_t)-1: none */
+	uid_t *admin_uids, *viewer_uids;
+	gid_t *admin_gids, *viewer_gids;
+	size_t admin_uids_count, viewer_uids_count;
+	size_t admin_gids_count, viewer_gids_count;
+	struct pool_config *pools;
+	size_t pools_count;
+	struct schedule_config *schedules_config;
+	size_t schedules_count;
+
+	struct store *store; /* NULL until the config has come */
+	bool store_well;
+	char store_words[512];
+	struct core *core;           /* the queues (core.h) */
+	struct hands *hands;         /* the instances' task sockets (hands.h) */
+	struct flights *flights;     /* what is with whom (flights.h) */
+	struct clients *clients;     /* tasks.sock (clients.h) */
+	struct schedules *schedules; /* (schedule.h) */
+	ev_prepare turn;
+};
+
+/* The pool's settings, or NULL. */
+const struct pool_config *broker_pool(
+    const struct broker *b, const char *worker);
+
+/* An event for the history, by way of the master; printf-like. */
+void broker_event(struct broker *b, const char *name, const char *kind,
+    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+#endif

@@ -1,0 +1,156 @@
+#ifndef BROKER_CORE_H
+#define BROKER_CORE_H
+
+/*
+ * The queues: one pool a worker. The core decides which task goes to which
+ * thread and when, and is the only one to change a task's state; what it
+ * decides is put to the store in the same turn. It knows neither sockets nor
+ * SQL: clients.c and schedule.c call it from one side, hands.c carries its
+ * tasks to the workers on the other.
+ */
+
+#include "supervisord/broker/broker.h"
+#include "supervisord/broker/store.h"
+
+struct hand;
+struct pool;
+
+/* A task in memory: near its turn, due soon, or running. Core's to change. */
+struct task {
+	struct task_row row; /* payload loaded */
+	struct pool *pool;
+	UT_hash_handle hh; /* by row.id */
+	struct list link;  /* pool's parked list, hand's tasks */
+	uint32_t heap;     /* place in its heap, or HEAP_NONE */
+	struct hand *hand; /* that has it; NULL: queued */
+	uint16_t thread;   /* where it runs, once begun */
+	bool begun;        /* its handler was entered, as far as known */
+	bool unsure;       /* sent by a broker that was killed: SYNC tells */
+	bool claimed;      /* the store knows that it runs */
+	bool cancelling;
+	bool recalled;
+	bool alone;          /* goes to an idle process and nothing beside it */
+	int64_t sent_mono;   /* ns */
+	int64_t deadline;    /* mono ns: cancel flag, then kill; 0 none */
+	bool overrun;        /* the deadline has passed once: asked to end */
+	uint32_t share;      /* progress per mille, or WIRE_NO_SHARE */
+	char *progress;      /* its text */
+	struct list waiters; /* struct waiter.link */
+};
+
+/* --- for main.c ----------------------------------------------------------- */
+
+int core_new(struct broker *b, const struct store_found *found);
+/* The settings have changed: pools come, change, go (a pool with tasks stays as
+ * long as it has any, its tasks wait). */
+void core_configure(struct broker *b);
+/* End of a turn: hands out what can be handed out. Before store_flush. */
+void core_turn(struct broker *b);
+void core_free(struct broker *b);
+
+/* --- for clients.c, schedule.c -------------------------------------------- */
+
+typedef void core_submitted_fn(
+    void *arg, enum queue_error error, uint64_t id, bool existed);
+
+/*
+ * Takes the submission. `done` is called once, when it is committed or refused,
+ * maybe before this returns. Checks worker, function, size, max_queue.
+ */
+void core_submit(
+    struct broker *b, struct submission *s, core_submitted_fn *done, void *arg);
+
+/*
+ * Many at once, all or none, with a `then` that gets the list of their results
+ * when the last is done (NULL: none). ids are given to done in an array.
+ */
+typedef void core_group_fn(void *arg, enum queue_error error, uint64_t group,
+    const uint64_t *ids, size_t count);
+void core_submit_group(struct broker *b, struct submission **s, size_t count,
+    char *then, core_group_fn *done, void *arg);
+
+typedef void core_done_fn(void *arg, enum queue_error error);
+/* Queued: at once. Running: asked, then killed after its grace; done is called
+ * when that has begun. */
+void core_cancel(struct broker *b, uint64_t id, core_done_fn *done, void *arg);
+void core_requeue(struct broker *b, uint64_t id, core_done_fn *done, void *arg);
+/* until_ms: wall clock, 0 for ever */
+void core_pause(struct broker *b, const char *worker, bool paused,
+    int64_t until_ms, core_done_fn *done, void *arg);
+
+/* Looks a task up, in memory first, else in the store. row is borrowed; NULL
+ * with an error. */
+typedef void core_task_fn(void *arg, enum queue_error error,
+    const struct task_row *row, const struct task *live);
+void core_task(struct broker *b, uint64_t id, core_task_fn *done, void *arg);
+
+/* Told of progress and of the end. ended is called once, then the waiter is out
+ * of every list; core_unwait before it goes away on its own. */
+struct waiter {
+	struct list link;
+	uint64_t id;
+	void (*progress)(struct waiter *w, const struct task *t);
+	void (*ended)(struct waiter *w, enum queue_error error,
+	    const struct task_row *row);
+	void *arg;
+};
+
+void core_wait(struct broker *b, uint64_t id, struct waiter *w);
+void core_unwait(struct waiter *w);
+
+struct pool_stats {
+	const char *worker;
+	uint64_t counts[TASK_STATES];
+	bool paused;
+	int64_t paused_until_ms;
+	char paused_words[160];            /* why, when it paused itself */
+	uint32_t instances, threads, busy; /* connected ones */
+	uint64_t submitted, completed, failed, crashed; /* since this start */
+	double in_per_s, out_per_s;       /* over the last minute */
+	int64_t wait_p50_us, wait_p99_us; /* ready to begun, last minute */
+	int64_t run_p50_us, run_p99_us;
+	int64_t oldest_ms; /* age of the oldest queued one in memory; 0 */
+	const char *const *functions; /* NULL-terminated; NULL: not known yet */
+};
+
+/* Each pool's; worker NULL: all. */
+void core_stats(struct broker *b, const char *worker,
+    void (*each)(const struct pool_stats *stats, void *arg), void *arg);
+
+/* --- for hands.c ---------------------------------------------------------- */
+
+/* An instance said HELLO, or a broker that was killed had it already. */
+void core_hand_up(struct broker *b, struct hand *h);
+/* It takes nothing more (DRAINING, STOPPING), or does again. */
+void core_hand_closed(struct broker *b, struct hand *h, bool closed);
+/* A thread is free again or a task was given back: hands out at core_turn. */
+void core_done(
+    struct broker *b, struct task *t, struct body *result, bool json);
+void core_failed(
+    struct broker *b, struct task *t, const char *why, bool for_good);
+void core_begun(struct broker *b, struct task *t, uint16_t thread);
+void core_progress(
+    struct broker *b, struct task *t, uint32_t share, const char *text);
+void core_returned(struct broker *b, struct task *t);
+
+/* Why an instance's tasks come back without an answer. */
+enum lost {
+	LOST_UNBEGUN,  /* never begun: not charged, no attempt */
+	LOST_STOPPED,  /* it was stopped or recycled on purpose: not charged */
+	LOST_VICTIM,   /* a sibling thread killed it: not charged */
+	LOST_SUSPECT,  /* one of several that may have crashed it: next alone */
+	LOST_GUILTY,   /* it crashed it: a crash is charged */
+	LOST_OVERRUN,  /* killed for its time limit: a failure is charged */
+	LOST_CANCELLED /* killed since it was cancelled and did not end */
+};
+
+/* words: how the process ended; may be NULL. */
+void core_lost(
+    struct broker *b, struct task *t, enum lost why, const char *words);
+/* The hand is gone, it has no tasks any more. */
+void core_hand_down(struct broker *b, struct hand *h);
+
+/* A task in memory, or NULL. */
+struct task *core_find(struct broker *b, uint64_t id);
+
+#endif

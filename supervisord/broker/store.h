@@ -1,0 +1,178 @@
+#ifndef BROKER_STORE_H
+#define BROKER_STORE_H
+
+/*
+ * Where tasks are on disk. One thread writes. What the loop puts is collected
+ * while a commit is under way and is the next transaction: group commit without
+ * a timer. An operation's `done` is called on the loop's thread, in the order
+ * of store_put, after the commit it was part of; the operation is the caller's
+ * again then. With an error nothing of its transaction has happened.
+ *
+ * Operations that read (REFILL, DUE, REVIVE, CANCEL...) run in the same order
+ * in the same thread, so that what the loop knows and what they find fit
+ * together. TASK and LIST, which people ask, go to a thread and connection of
+ * their own: a long list delays no commit.
+ */
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "supervisord/base/list.h"
+#include "supervisord/broker/task.h"
+
+struct store;
+
+enum store_kind {
+	STORE_SUBMIT, /* row -> stored; existing != 0: its key is that task's */
+	STORE_UPDATE, /* change */
+	STORE_FINISH, /* change, result; its `then` and group: follow */
+	STORE_CANCEL, /* change.id, if queued or scheduled: rows[0] as it was */
+	STORE_REVIVE, /* change.id, if dead, failed or cancelled: queued again,
+		       * rows[0] as it is now, with payload */
+	STORE_REFILL, /* worker, after_rank, after_id, limit: queued rows in
+		       * order of (rank, id), with payload */
+	STORE_DUE,    /* now_ms, limit: scheduled rows whose time has come, now
+		       * queued, with payload; next_due_ms: of the rest, 0 none */
+	STORE_GROUP,  /* many members and a `then`: rows in, ids given before */
+	STORE_POOL,   /* worker: paused, paused_until_ms */
+	STORE_FIRE,   /* a schedule's run and its next time, in one: row, or no
+		       * row to only move on; existing != 0: ran before */
+	STORE_EXPIRE, /* now_ms, limit: deletes; next_due_ms: the next to expire
+		       */
+	STORE_TASK,   /* change.id: rows[0] with payload, result, words */
+	STORE_LIST,   /* worker or "", states (bits), after_id, limit: newest
+		       * first, without payload and result */
+	STORE_KINDS
+};
+
+/* Which fields of a change are meant. */
+enum change_fields {
+	CHANGE_STATE = 1 << 0,
+	CHANGE_RANK = 1 << 1,
+	CHANGE_DUE = 1 << 2,
+	CHANGE_ATTEMPTS = 1 << 3,
+	CHANGE_FAILURES = 1 << 4,
+	CHANGE_CRASHES = 1 << 5,
+	CHANGE_VICTIMS = 1 << 6,
+	CHANGE_STARTED = 1 << 7,
+	CHANGE_FINISHED = 1 << 8, /* and expires_ms */
+	CHANGE_INSTANCE = 1 << 9,
+	CHANGE_ERROR = 1 << 10,
+	CHANGE_WORDS = 1 << 11
+};
+
+/* Strings are the operation's: store_op_free frees them. */
+struct task_change {
+	uint64_t id;
+	uint32_t fields;
+	uint8_t state;
+	uint32_t attempts, failures, crashes, victims;
+	int64_t rank, due_ms, started_ms, finished_ms, expires_ms;
+	char instance[PROTO_NAME];
+	char *error, *words;
+};
+
+struct store_op {
+	enum store_kind kind;
+	struct list link; /* the store's while it has the operation */
+	void (*done)(struct store_op *op); /* may be NULL: it is freed then */
+	void *arg;                         /* the caller's */
+	enum queue_error error;            /* set before done */
+
+	struct task_change change;
+	struct task_row *row; /* SUBMIT, FIRE; owned */
+	struct body *result;  /* FINISH; owned reference */
+	bool result_json;
+	uint64_t existing; /* SUBMIT, FIRE */
+
+	char worker[WORKER_NAME_MAX + 1];
+	int64_t after_rank;
+	uint64_t after_id;
+	uint32_t limit, states;
+	int64_t now_ms, next_due_ms;
+	bool paused;
+	int64_t paused_until_ms;
+	uint32_t schedule;
+	int64_t fire_ms, next_fire_ms;
+	char *text; /* GROUP: the `then`; owned */
+	uint64_t group;
+
+	struct task_row *rows; /* what was found, or GROUP's members; owned */
+	size_t count;
+	struct task_row
+	    *follow; /* FINISH: tasks that came to be by it; owned */
+	size_t follow_count;
+};
+
+struct store_op *store_op_new(enum store_kind kind); /* NULL: no memory */
+void store_op_free(struct store_op *op);
+
+/* What is known when a store is opened, besides the tasks themselves. */
+struct store_pool {
+	char worker[WORKER_NAME_MAX + 1];
+	uint64_t counts[TASK_STATES];
+	bool paused;
+	int64_t paused_until_ms;
+};
+
+struct store_schedule {
+	uint32_t id;
+	char name[WORKER_NAME_MAX + 1];
+	int64_t anchor_ms, next_ms; /* 0: never fired or planned */
+	uint64_t last_task;         /* for overlap */
+};
+
+struct store_found {
+	struct store_pool *pools; /* owned by the caller: store_found_done */
+	size_t pools_count;
+	struct store_schedule *schedules;
+	size_t schedules_count;
+	struct task_row *running; /* RUNNING when it was closed, with payload */
+	size_t running_count;
+	int64_t next_due_ms, next_expiry_ms; /* 0: none */
+	uint64_t next_id;
+};
+
+void store_found_done(struct store_found *found);
+
+struct store_options {
+	const char *path; /* of tasks.db; NULL: in memory */
+	/* Follow-ups need defaults of their worker: rows that store_put never
+	 * saw are completed by this, on the store's thread. */
+	bool (*complete)(struct submission *s, struct task_row *row, void *arg);
+	void *arg;
+	/* On the loop's thread: degraded, or well again; words for people. */
+	void (*health)(void *arg, bool well, const char *words);
+};
+
+/*
+ * Opens or makes the store. A file that is damaged or of a newer version is set
+ * aside (its new name is in the words of health). 0 or -errno. *ret_found is
+ * filled as far as there is anything.
+ */
+int store_open(struct ev_loop *loop, const struct store_options *options,
+    struct store **ret, struct store_found *ret_found);
+
+/* Takes the operation. Nothing happens before store_flush. */
+void store_put(struct store *s, struct store_op *op);
+
+/* At the end of a turn of the loop: starts a transaction with what was put, if
+ * none is under way. full: at least one of them must survive a power cut. */
+void store_flush(struct store *s);
+
+/* A new id, never given before, not even by a store that was killed. */
+uint64_t store_new_id(struct store *s);
+
+/* The id of the schedule of that name, made if there is none. Blocks; at start
+ * and reload only. 0: the store is not well. */
+uint32_t store_schedule_id(struct store *s, const char *name);
+
+/* Operations that are not committed yet: new submits wait in line behind so
+ * many. */
+size_t store_backlog(const struct store *s);
+
+/* Commits what was put, calls every `done`, closes. */
+void store_close(struct store *s);
+
+#endif

@@ -1,0 +1,2 @@
+/* The C client of the task queue. */
+typedef int client_is_to_come;

@@ -1,0 +1,1 @@
+typedef int runtime_is_to_come;
