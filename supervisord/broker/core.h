@@ -13,15 +13,32 @@
 #include "supervisord/broker/store.h"
 
 struct hand;
+struct limit_key;
 struct pool;
 
-/* A task in memory: near its turn, due soon, or running. Core's to change. */
+/* Where a task in memory is. */
+enum task_place {
+	PLACE_NOWHERE, /* its last change is being committed */
+	PLACE_QUEUE,   /* in its pool's heap */
+	PLACE_PARKED,  /* its limit_key is at its cap, or has no token yet */
+	PLACE_ALONE,   /* waits for a process of its own */
+	PLACE_DUE,     /* fleeting and due later */
+	PLACE_HAND     /* with task->hand */
+};
+
+/*
+ * A task in memory: near its turn, or running. The core's to change, but for
+ * what hands keep in it (deadline, overrun).
+ */
 struct task {
 	struct task_row row; /* payload loaded */
-	struct pool *pool;
-	UT_hash_handle hh; /* by row.id */
-	struct list link;  /* pool's parked list, hand's tasks */
-	uint32_t heap;     /* place in its heap, or HEAP_NONE */
+	struct pool *pool;   /* NULL: adopted, its row is being read */
+	UT_hash_handle hh;   /* by row.id */
+	struct list link;    /* hand's tasks, or the pool's loners */
+	struct list claim;   /* given, and the store does not know it yet */
+	uint32_t heap;       /* its index in the heap it is in */
+	uint8_t place;       /* enum task_place */
+	struct limit_key *key;
 	struct hand *hand; /* that has it; NULL: queued */
 	uint16_t thread;   /* where it runs, once begun */
 	bool begun;        /* its handler was entered, as far as known */
@@ -30,12 +47,18 @@ struct task {
 	bool cancelling;
 	bool recalled;
 	bool alone;          /* goes to an idle process and nothing beside it */
+	bool ending;         /* its FINISH is on the way to the store */
+	bool fleeting;       /* is not in the store at all */
+	bool dirty;          /* the store's row is older than this one */
+	bool behind;         /* was given to a hand with no idle thread */
+	uint32_t changes;    /* put for it so far: an older one is not retried */
+	uint32_t pending;    /* of them, how many are on the way */
+	int64_t ready_mono;  /* ns, when its turn could have come */
 	int64_t sent_mono;   /* ns */
 	int64_t deadline;    /* mono ns: cancel flag, then kill; 0 none */
 	bool overrun;        /* the deadline has passed once: asked to end */
 	uint32_t share;      /* progress per mille, or WIRE_NO_SHARE */
 	char *progress;      /* its text */
-	struct list waiters; /* struct waiter.link */
 };
 
 /* --- for main.c ----------------------------------------------------------- */
@@ -47,6 +70,12 @@ void core_configure(struct broker *b);
 /* End of a turn: hands out what can be handed out. Before store_flush. */
 void core_turn(struct broker *b);
 void core_free(struct broker *b);
+/*
+ * Fills a row from a submission and its worker's settings, as accepted now;
+ * moves the strings out of it. All but the id. false: no such worker. Any
+ * thread; arg is not looked at (the store's options.complete).
+ */
+bool core_complete(struct submission *s, struct task_row *row, void *arg);
 
 /* --- for clients.c, schedule.c -------------------------------------------- */
 
@@ -69,6 +98,12 @@ typedef void core_group_fn(void *arg, enum queue_error error, uint64_t group,
 void core_submit_group(struct broker *b, struct submission **s, size_t count,
     char *then, core_group_fn *done, void *arg);
 
+/* Checks a submission as core_submit does, without taking it. */
+enum queue_error core_check(struct broker *b, const struct submission *s);
+/* A row that somebody else's operation (FIRE) has stored: queues it. Takes what
+ * it points to and leaves it empty. */
+void core_accept(struct broker *b, struct task_row *row);
+
 typedef void core_done_fn(void *arg, enum queue_error error);
 /* Queued: at once. Running: asked, then killed after its grace; done is called
  * when that has begun. */
@@ -84,8 +119,9 @@ typedef void core_task_fn(void *arg, enum queue_error error,
     const struct task_row *row, const struct task *live);
 void core_task(struct broker *b, uint64_t id, core_task_fn *done, void *arg);
 
-/* Told of progress and of the end. ended is called once, then the waiter is out
- * of every list; core_unwait before it goes away on its own. */
+/* Told of progress and of the end. ended is called once (with NO_TASK for an
+ * unknown id; maybe before core_wait returns), then the waiter is out of every
+ * list; core_unwait before it goes away on its own. */
 struct waiter {
 	struct list link;
 	uint64_t id;
@@ -119,8 +155,23 @@ void core_stats(struct broker *b, const char *worker,
 
 /* --- for hands.c ---------------------------------------------------------- */
 
-/* An instance said HELLO, or a broker that was killed had it already. */
+/*
+ * An instance said HELLO, or a broker that was killed had it already. The core
+ * keeps h->pool, tasks, held, alone and pool_link, and each task's hand and
+ * link: they are set before hands_give and taken back within core_done, _failed,
+ * _returned and _lost.
+ */
 void core_hand_up(struct broker *b, struct hand *h);
+/*
+ * A broker that was killed had given this task to h, which is up or dead. It is
+ * made h's, unsure, and the core calls hands_adopted, maybe at once: with NULL
+ * if it has ended or is unknown. Before the first core_turn.
+ */
+void core_adopt(
+    struct broker *b, struct hand *h, uint64_t id, uint32_t attempt);
+/* There are no more of these: what else was running is queued again, and tasks
+ * are handed out from now on. */
+void core_adopted(struct broker *b);
 /* It takes nothing more (DRAINING, STOPPING), or does again. */
 void core_hand_closed(struct broker *b, struct hand *h, bool closed);
 /* A thread is free again or a task was given back: hands out at core_turn. */

@@ -79,6 +79,7 @@ struct store_op {
 	void (*done)(struct store_op *op); /* may be NULL: it is freed then */
 	void *arg;                         /* the caller's */
 	enum queue_error error;            /* set before done */
+	bool full; /* must survive a power cut: its commit flushes the disk */
 
 	struct task_change change;
 	struct task_row *row; /* SUBMIT, FIRE; owned */
@@ -91,6 +92,8 @@ struct store_op {
 	uint64_t after_id;
 	uint32_t limit, states;
 	int64_t now_ms, next_due_ms;
+	bool more; /* REFILL, DUE, EXPIRE: stopped at limit, or at about 8 MiB
+		    * of payload; there may be more */
 	bool paused;
 	int64_t paused_until_ms;
 	uint32_t schedule;
