@@ -5,13 +5,18 @@
  * Where tasks are on disk. One thread writes. What the loop puts is collected
  * while a commit is under way and is the next transaction: group commit without
  * a timer. An operation's `done` is called on the loop's thread, in the order
- * of store_put, after the commit it was part of; the operation is the caller's
- * again then. With an error nothing of its transaction has happened.
+ * of store_add, after the commit it was part of; the operation is the caller's
+ * again then. With QERR_STORE or QERR_NO_MEMORY nothing of its transaction has
+ * happened, with another error nothing of this operation.
  *
  * Operations that read (REFILL, DUE, REVIVE, CANCEL...) run in the same order
  * in the same thread, so that what the loop knows and what they find fit
  * together. TASK and LIST, which people ask, go to a thread and connection of
- * their own: a long list delays no commit.
+ * their own: a long list delays no commit, and their `done` keeps no order with
+ * the others'.
+ *
+ * While the store is not well (health), operations fail at once with
+ * QERR_STORE.
  */
 
 #include <ev.h>
@@ -25,24 +30,32 @@ struct store;
 
 enum store_kind {
 	STORE_SUBMIT, /* row -> stored; existing != 0: its key is that task's */
-	STORE_UPDATE, /* change */
-	STORE_FINISH, /* change, result; its `then` and group: follow */
-	STORE_CANCEL, /* change.id, if queued or scheduled: rows[0] as it was */
+	STORE_UPDATE, /* change; id 0: nothing, done comes in its turn */
+	STORE_FINISH, /* change, result; its `then` and group: follow. The one
+		       * way for a task to end, whatever its end */
+	STORE_CANCEL, /* change, if queued or scheduled: rows[0] as it was,
+		       * follow of its group; else QERR_STATE */
 	STORE_REVIVE, /* change.id, if dead, failed or cancelled: queued again,
-		       * rows[0] as it is now, with payload */
+		       * without crashes and failures, with change.rank if
+		       * meant: rows[0] as it is now, with payload */
 	STORE_REFILL, /* worker, after_rank, after_id, limit: queued rows in
 		       * order of (rank, id), with payload */
 	STORE_DUE,    /* now_ms, limit: scheduled rows whose time has come, now
 		       * queued, with payload; next_due_ms: of the rest, 0 none */
-	STORE_GROUP,  /* many members and a `then`: rows in, ids given before */
+	STORE_GROUP,  /* many members and a `then` (text): rows in, group and
+		       * ids given before; a member whose key is taken gets
+		       * that task's id and state and is no member */
 	STORE_POOL,   /* worker: paused, paused_until_ms */
 	STORE_FIRE,   /* a schedule's run and its next time, in one: row, or no
-		       * row to only move on; existing != 0: ran before */
-	STORE_EXPIRE, /* now_ms, limit: deletes; next_due_ms: the next to expire
-		       */
+		       * row to only move on; existing != 0: ran before;
+		       * now_ms != 0: the schedule's new anchor */
+	STORE_EXPIRE, /* now_ms, limit: deletes (rows: id, worker, state);
+		       * next_due_ms: the next to expire */
 	STORE_TASK,   /* change.id: rows[0] with payload, result, words */
-	STORE_LIST,   /* worker or "", states (bits), after_id, limit: newest
-		       * first, without payload and result */
+	STORE_LIST,   /* worker or "", states (bits, 0: all), after_id (0: from
+		       * the newest), limit: newest first, without payload and
+		       * result */
+	STORE_SCHEDULE, /* store_schedule_id's own */
 	STORE_KINDS
 };
 
@@ -79,6 +92,7 @@ struct store_op {
 	void (*done)(struct store_op *op); /* may be NULL: it is freed then */
 	void *arg;                         /* the caller's */
 	enum queue_error error;            /* set before done */
+	bool relaxed; /* a power cut may undo it, a kill may not */
 	bool full; /* must survive a power cut: its commit flushes the disk */
 
 	struct task_change change;
@@ -135,17 +149,23 @@ struct store_found {
 	size_t running_count;
 	int64_t next_due_ms, next_expiry_ms; /* 0: none */
 	uint64_t next_id;
+	/* The file could not be opened: what is in it is not known. When health
+	 * says well, the broker is to begin anew. */
+	bool unread;
 };
 
 void store_found_done(struct store_found *found);
 
 struct store_options {
 	const char *path; /* of tasks.db; NULL: in memory */
-	/* Follow-ups need defaults of their worker: rows that store_put never
-	 * saw are completed by this, on the store's thread. */
+	/* Follow-ups need defaults of their worker: rows that store_add never
+	 * saw are completed by this, on the store's thread. The id is set
+	 * already. false: it can't be submitted (no such worker). */
 	bool (*complete)(struct submission *s, struct task_row *row, void *arg);
 	void *arg;
-	/* On the loop's thread: degraded, or well again; words for people. */
+	/* On the loop's thread, never from within a call of this header:
+	 * degraded, or well again; words for people, "" if there is nothing to
+	 * say. Called after store_start only when something is to be said. */
 	void (*health)(void *arg, bool well, const char *words);
 };
 
@@ -154,17 +174,18 @@ struct store_options {
  * aside (its new name is in the words of health). 0 or -errno. *ret_found is
  * filled as far as there is anything.
  */
-int store_open(struct ev_loop *loop, const struct store_options *options,
+int store_start(struct ev_loop *loop, const struct store_options *options,
     struct store **ret, struct store_found *ret_found);
 
 /* Takes the operation. Nothing happens before store_flush. */
-void store_put(struct store *s, struct store_op *op);
+void store_add(struct store *s, struct store_op *op);
 
-/* At the end of a turn of the loop: starts a transaction with what was put, if
- * none is under way. full: at least one of them must survive a power cut. */
+/* At the end of a turn of the loop: what was added is the next transaction, or
+ * part of it where one is under way. */
 void store_flush(struct store *s);
 
-/* A new id, never given before, not even by a store that was killed. */
+/* A new id, never given before, not even by a store that was killed. 0: there
+ * is none to be had, the store is not well. */
 uint64_t store_new_id(struct store *s);
 
 /* The id of the schedule of that name, made if there is none. Blocks; at start
@@ -175,7 +196,12 @@ uint32_t store_schedule_id(struct store *s, const char *name);
  * many. */
 size_t store_backlog(const struct store *s);
 
-/* Commits what was put, calls every `done`, closes. */
-void store_close(struct store *s);
+/* The file was replaced by another while it was in use (damaged and set aside,
+ * deleted): what the caller knows of its tasks is no longer in it, the broker
+ * is to begin anew. */
+bool store_stale(struct store *s);
+
+/* Commits what was added, calls every `done`, closes. */
+void store_stop(struct store *s);
 
 #endif
