@@ -179,7 +179,8 @@ static int
 wait_answer(struct ctl *ctl, int64_t id, enum ctl_patience patience,
     struct ctl_msg *ret)
 {
-	int quiet = patience == CTL_LONG ? -1 : CTL_QUIET_MS;
+	bool quick = patience == CTL_READ || patience == CTL_ACT;
+	int quiet = quick ? CTL_QUIET_MS : -1;
 	int r;
 
 	for (;;) {
@@ -212,7 +213,8 @@ ctl_ask(struct ctl *ctl, const char *method, struct buf *params,
     enum ctl_patience patience, struct ctl_msg *ret)
 {
 	const char *text;
-	int r = ctl_connect(ctl), tries = patience == CTL_READ ? 3 : 1;
+	int tries = patience == CTL_READ ? 3 : patience == CTL_WATCH ? 50 : 1;
+	int r = ctl_connect(ctl);
 
 	jw_object_end(params);
 	text = buf_text(params);
@@ -235,6 +237,36 @@ ctl_ask(struct ctl *ctl, const char *method, struct buf *params,
 	return r;
 }
 
+static void
+draw_count(const json_t *tree)
+{
+	fprintf(stderr, "\r%.0f of %.0f done", ctl_number(tree, "done", 0),
+	    ctl_number(tree, "of", 0));
+	if (ctl_number(tree, "failed", 0) > 0)
+		fprintf(stderr, ", %.0f failed", ctl_number(tree, "failed", 0));
+}
+
+/* What a task's handler tells of itself. */
+static void
+draw_share(const json_t *tree)
+{
+	const char *text = ctl_text(tree, "text");
+	double share = ctl_number(tree, "share", -1);
+	struct buf line;
+
+	buf_init(&line);
+	buf_fmt(&line, "\rtask %.0f", ctl_number(tree, "id", 0));
+	if (share >= 0)
+		buf_fmt(&line, ": %.0f %%", share * 100);
+	if (text[0] != '\0') {
+		buf_str(&line, ", ");
+		ctl_escape(&line, text, strlen(text), false);
+	}
+	if (!line.failed)
+		fputs(buf_text(&line), stderr);
+	buf_done(&line);
+}
+
 void
 ctl_progress(struct ctl *ctl, const struct ctl_msg *msg)
 {
@@ -246,10 +278,10 @@ ctl_progress(struct ctl *ctl, const struct ctl_msg *msg)
 	tree = json_loadb(msg->body.s, msg->body.n, JSON_ALLOW_NUL, NULL);
 	if (tree == NULL)
 		return;
-	fprintf(stderr, "\r%.0f of %.0f done", ctl_number(tree, "done", 0),
-	    ctl_number(tree, "of", 0));
-	if (ctl_number(tree, "failed", 0) > 0)
-		fprintf(stderr, ", %.0f failed", ctl_number(tree, "failed", 0));
+	if (json_is_number(json_object_get(tree, "of")))
+		draw_count(tree);
+	else
+		draw_share(tree);
 	fputs("\x1b[K", stderr);
 	fflush(stderr);
 	ctl->progress_shown = true;

@@ -12,9 +12,10 @@
 #include "supervisord/ctl/ctl.h"
 
 enum ctl_patience {
-	CTL_READ, /* only looks: quick, asked again if the connection ends */
-	CTL_ACT,  /* quick, but never sent twice */
-	CTL_LONG, /* the answer comes when the outcome is known */
+	CTL_READ,  /* only looks: quick, asked again if the connection ends */
+	CTL_ACT,   /* quick, but never sent twice */
+	CTL_LONG,  /* the answer comes when the outcome is known */
+	CTL_WATCH, /* the same, and asked again if the connection ends */
 };
 
 /* Milliseconds without a byte after which a quick answer is given up. */

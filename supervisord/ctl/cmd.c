@@ -14,6 +14,7 @@
 #include "supervisord/base/json.h"
 #include "supervisord/base/util.h"
 #include "supervisord/ctl/ctl.h"
+#include "supervisord/ctl/queue.h"
 #include "supervisord/ctl/term.h"
 
 #define LATER(word, what)                                                      \
@@ -26,11 +27,6 @@
 
 LATER(tree, "the supervision tree with every process below it");
 LATER(top, "live view");
-LATER(submit, "hand a task to a worker");
-LATER(tasks, "list tasks");
-LATER(task, "show one task");
-LATER(cancel, "cancel a task");
-LATER(requeue, "run a task again");
 LATER(import, "turn a supervisord.conf or a Procfile into a config");
 
 static const struct ctl_cmd *const commands[] = {
@@ -44,6 +40,15 @@ static const struct ctl_cmd *const commands[] = {
 	&ctl_cmd_logs,
 	&ctl_cmd_events,
 	&ctl_cmd_history,
+	&ctl_cmd_submit,
+	&ctl_cmd_tasks,
+	&ctl_cmd_task,
+	&ctl_cmd_cancel,
+	&ctl_cmd_requeue,
+	&ctl_cmd_queue,
+	&ctl_cmd_pause,
+	&ctl_cmd_resume,
+	&ctl_cmd_schedules,
 	&ctl_cmd_reload,
 	&ctl_cmd_check,
 	&ctl_cmd_info,
@@ -54,11 +59,6 @@ static const struct ctl_cmd *const commands[] = {
 	&ctl_cmd_help,
 	&later_tree,
 	&later_top,
-	&later_submit,
-	&later_tasks,
-	&later_task,
-	&later_cancel,
-	&later_requeue,
 	&later_import,
 };
 
@@ -454,8 +454,13 @@ ctl_run(struct ctl *ctl, int argc, char **argv)
 		ctl_print_help(cmd);
 	else if (r == 0 && asked == 'V')
 		puts("supervisorctl " VERSION);
-	else if (r == 0 && (r = check_words(ctl, &args)) == 0)
-		r = cmd->run(ctl, &args);
+	else if (r == 0 && (r = check_words(ctl, &args)) == 0) {
+		if (cmd->queue)
+			r = ctl_queue_begin(ctl);
+		if (r == 0)
+			r = cmd->run(ctl, &args);
+		ctl_queue_end(ctl);
+	}
 	return finish_output(ctl, r);
 }
 

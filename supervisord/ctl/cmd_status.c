@@ -329,6 +329,8 @@ run_status(struct ctl *ctl, const struct ctl_args *args)
 {
 	int tries = 3, status = CTL_FAILED, r;
 
+	if (ctl_option(args, CTL_OPT_THREADS) != NULL)
+		return ctl_status_threads(ctl, args);
 	for (;;) {
 		r = ctl_connect(ctl);
 		if (r != 0)
@@ -344,12 +346,13 @@ run_status(struct ctl *ctl, const struct ctl_args *args)
 
 const struct ctl_cmd ctl_cmd_status = {
 	.name = "status",
-	.usage = "[TARGET...]",
+	.usage = "[--threads] [TARGET...]",
 	.help = "a line for each instance: name, state, pid, uptime",
 	.more = "Exit status: 0 if all are RUNNING, 3 if some are not, "
 		"4 if there is no such target.",
-	.opts = { { CTL_OPT_THREADS, "threads", NULL, "threads and their tasks",
-	    true } },
+	.opts = { { CTL_OPT_THREADS, "threads", NULL,
+	    "the threads of hybrid workers, their tasks and since when",
+	    false } },
 	.max = -1,
 	.words = CTL_WORDS_TARGETS,
 	.run = run_status,

@@ -44,6 +44,18 @@ enum ctl_long_option {
 	CTL_OPT_STDERR,
 	CTL_OPT_SINCE,
 	CTL_OPT_NOW,
+	CTL_OPT_PRIORITY,
+	CTL_OPT_DELAY,
+	CTL_OPT_TIMEOUT,
+	CTL_OPT_RETRIES,
+	CTL_OPT_KEY,
+	CTL_OPT_LIMIT_KEY,
+	CTL_OPT_RESULT_TTL,
+	CTL_OPT_THEN,
+	CTL_OPT_WAIT,
+	CTL_OPT_STATE,
+	CTL_OPT_AFTER,
+	CTL_OPT_FOR,
 };
 
 struct ctl_opt {
@@ -54,7 +66,7 @@ struct ctl_opt {
 	bool later; /* known, but refused as not supported yet */
 };
 
-#define CTL_MAX_OPTS 6
+#define CTL_MAX_OPTS 10
 
 /* What the words after a command are, for completion. */
 enum ctl_words {
@@ -83,6 +95,7 @@ struct ctl_cmd {
 	struct ctl_opt opts[CTL_MAX_OPTS];
 	int min, max; /* number of words; max -1: any */
 	enum ctl_words words;
+	bool queue; /* asked of the broker itself, at tasks.sock (queue.h) */
 	/* NULL: a command of a later version, refused. */
 	int (*run)(struct ctl *ctl, const struct ctl_args *args);
 };
@@ -92,6 +105,7 @@ struct ctl {
 	const char *socket; /* -s */
 	const char *config; /* -c */
 	char *path;         /* of the control socket, once looked up */
+	char *control_path; /* put aside while path is that of tasks.sock */
 	bool json;
 	enum ctl_color color;
 	bool in_shell;
@@ -151,6 +165,15 @@ CTL_COMMAND(version);
 CTL_COMMAND(pid);
 CTL_COMMAND(upgrade);
 CTL_COMMAND(shutdown);
+CTL_COMMAND(submit);
+CTL_COMMAND(tasks);
+CTL_COMMAND(task);
+CTL_COMMAND(cancel);
+CTL_COMMAND(requeue);
+CTL_COMMAND(pause);
+CTL_COMMAND(resume);
+CTL_COMMAND(queue);
+CTL_COMMAND(schedules);
 CTL_COMMAND(help);
 #undef CTL_COMMAND
 

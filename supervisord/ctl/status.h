@@ -26,4 +26,7 @@ int ctl_status_draw(struct buf *out, struct ctl_span body, bool color);
 /* The exit status that the long form calls for, or -1 if malformed. */
 int ctl_status_judge(struct ctl_span body);
 
+/* status --threads. The exit status. */
+int ctl_status_threads(struct ctl *ctl, const struct ctl_args *args);
+
 #endif

@@ -248,9 +248,9 @@ class Usage(Case):
     def test_help_lists_the_commands(self):
         out = self.said("help")
         self.assertEqual(out, self.said("--help"))
-        for name in ("status", "start", "scale", "logs", "shutdown"):
+        for name in ("status", "start", "scale", "logs", "submit", "shutdown"):
             self.assertRegex(out, r"(?m)^  %s " % name)
-        self.assertNotIn("submit", out)
+        self.assertNotIn("import", out)
 
     def test_help_of_one(self):
         out = self.said("help", "logs")
@@ -278,9 +278,7 @@ class Usage(Case):
             self.assertIn(words, self.complained(*args, status=2), args)
 
     def test_later_commands_are_refused(self):
-        for args in (["tree"], ["top"], ["submit", "a", "b"], ["tasks"], ["task", "1"],
-                     ["cancel", "1"], ["requeue", "1"], ["import", "f"],
-                     ["restart", "--rolling", "web"], ["status", "--threads"]):
+        for args in (["tree"], ["top"], ["import", "f"], ["restart", "--rolling", "web"]):
             self.assertIn("not supported yet", self.complained(*args, status=2), args)
 
     def test_nobody_answers(self):
@@ -835,6 +833,113 @@ class Odd(Case):
     def test_silence(self):
         self.serve(version=lambda *_: None)
         self.assertIn("has not answered", self.complained("version", status=7, timeout=60))
+
+
+TASK = {"id": 12, "worker": "thumbs", "func": "resize", "state": "done", "attempts": 1,
+        "created_at": "2026-01-02T03:04:05.678Z", "instance": "thumbs:0", "progress": None,
+        "result": {"width": 5}, "error": None, "words": None}
+
+
+class Queue(Case):
+    def test_submit_prints_the_number(self):
+        self.serve(submit={"id": 12, "existed": False})
+        self.assertEqual(self.said("submit", "thumbs", "resize", '{"w": 5}'), "12\n")
+        self.said("submit", "thumbs", "sweep", "--priority", "high", "--delay", "5m", "--timeout",
+                  "1.5s", "--retries", "-1", "--key", "k", "--then", '{"worker":"x","func":"y"}')
+        self.assertEqual(self.fake.asked("submit"), [
+            {"worker": "thumbs", "func": "resize", "args": {"w": 5}},
+            {"worker": "thumbs", "func": "sweep", "priority": "high", "delay": 300,
+             "timeout": 1.5, "retries": -1, "key": "k", "then": {"worker": "x", "func": "y"}}])
+        self.assertEqual(json.loads(self.said("submit", "thumbs", "f", "--json"))["id"], 12)
+
+    def test_submit_refuses_before_it_asks(self):
+        self.serve(submit={"id": 12})
+        for args, words in ((["submit", "a", "b", "{"], "not JSON"),
+                            (["submit", "a", "b", "--delay", "soon"], "--delay is"),
+                            (["submit", "a", "b", "--retries", "x"], "--retries is"),
+                            (["submit", "a"], "usage"), (["task", "x"], "by its number"),
+                            (["cancel", "0"], "by its number"),
+                            (["tasks", "-n", "none"], "-n is")):
+            self.assertIn(words, self.complained(*args, status=2), args)
+        self.assertEqual(self.fake.asked("submit"), [])
+
+    def test_submit_and_wait(self):
+        def end(params, peer):
+            notify(peer, "progress", id=12, share=0.5, text="half")
+            return TASK
+        self.serve(submit={"id": 12, "existed": False}, task=end)
+        self.assertEqual(self.said("submit", "thumbs", "resize", "--wait"), '12\n{"width": 5}\n')
+        self.assertEqual(self.fake.asked("task"), [{"id": 12, "wait": True}])
+
+    def test_a_wait_goes_on_when_the_broker_is_killed(self):
+        def end(params, peer):
+            if len(self.fake.asked("task")) < 3:
+                peer.shutdown(socket.SHUT_RDWR)
+                return None
+            return dict(TASK, state="failed", result=None, error="no such file")
+        self.serve(task=end)
+        self.assertIn("no such file", self.said("task", "12", "--wait", status=1))
+
+    def test_bytes_come_out_as_they_are(self):
+        self.serve(submit={"id": 1}, task=dict(TASK, result={"base64": "aGVsbG8K"}))
+        self.assertEqual(self.said("submit", "a", "b", "--wait"), "1\nhello\n")
+
+    def test_a_task_for_each_line(self):
+        numbers = iter(range(1, 10000))
+        self.serve(submit=lambda *_: {"id": next(numbers), "existed": False})
+        lines = "".join("[%d]\n" % i for i in range(3000))
+        out = self.said("submit", "a", "b", "-", stdin=lines)
+        self.assertEqual(out.split(), [str(i) for i in range(1, 3001)])
+        self.assertEqual([p["args"] for p in self.fake.asked("submit")],
+                         [[i] for i in range(3000)])
+        self.assertIn("line 2", self.complained("submit", "a", "b", "-", stdin="1\n{\n", status=2))
+
+    def test_a_full_queue_says_how_many_it_took(self):
+        def submit(params, peer):
+            if params["args"] > 1:
+                raise Refuse(1, "the queue of a is full")
+            return {"id": 1 + params["args"]}
+        self.serve(submit=submit)
+        status, out, err = self.ctl("submit", "a", "b", "-", stdin="0\n1\n2\n3\n")
+        self.assertEqual((status, out), (1, "1\n2\n"))
+        self.assertIn("2 accepted, 2 refused", err)
+
+    def test_tables(self):
+        self.serve(tasks=[TASK], queue=[
+            {"worker": "thumbs", "queued": 7, "running": 1, "paused": True, "paused_why": "by you",
+             "threads": 8, "in_per_second": 1.25, "wait_p50": 0.002, "store": "the disk is full"}],
+            schedules=[{"name": "n", "worker": "thumbs", "func": "f",
+                        "next": "2026-01-02T03:04:05.678Z", "last_task": 3}],
+            threads=[{"instance": "thumbs:0", "thread": 1, "state": "task", "task": 12,
+                      "func": "resize", "for": 61.5, "share": 0.25, "stuck": True}])
+        self.assertRegex(self.said("tasks", "thumbs", "--state", "done"), r"(?m)^12 +thumbs +resize")
+        self.assertEqual(self.fake.asked("tasks"), [{"worker": "thumbs", "state": "done"}])
+        status, out, err = self.ctl("queue")
+        self.assertEqual(status, 0)
+        self.assertRegex(out, r"(?m)^thumbs +7 ")
+        self.assertIn("thumbs is paused: by you", out)
+        self.assertIn("the disk is full", err)
+        self.assertIn("2026-01-02 03:04:05", self.said("schedules"))
+        self.assertRegex(self.said("status", "--threads"), r"thumbs:0/1 +task \(stuck\) +12 +resize")
+
+    def test_cancel_and_requeue(self):
+        self.serve(cancel=dict(TASK, state="cancelled"), requeue=dict(TASK, state="queued"),
+                   pause={"worker": "a", "paused": True}, resume={"worker": "a", "paused": False})
+        self.assertIn("12: asked to end, cancelled", self.said("cancel", "12"))
+        self.assertEqual(len(json.loads(self.said("requeue", "12", "13", "--json"))), 2)
+        self.said("pause", "a", "--for", "10s")
+        self.said("resume", "a")
+        self.assertEqual(self.fake.asked("pause"), [{"worker": "a", "for": 10}])
+
+    def test_the_broker_is_asked_where_it_listens(self):
+        self.serve(version={"version": "0.1.0"})
+        tasks = Fake(os.path.join(self.dir, "tasks.sock"), {"queue": []})
+        self.addCleanup(tasks.listener.close)
+        self.addCleanup(tasks.hang_up)
+        out = self.said(stdin="queue --json\nversion\ntasks --json\n", status=1)
+        self.assertEqual(out.splitlines()[:2], ["[]", "0.1.0"])
+        self.assertEqual([r["method"] for r in tasks.requests], ["queue", "tasks"])
+        self.assertEqual([r["method"] for r in self.fake.requests], ["version"])
 
 
 class Shell(Case):

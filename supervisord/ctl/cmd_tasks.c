@@ -1,0 +1,140 @@
+/* tasks: a line a task, newest first. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisord/base/json.h"
+#include "supervisord/ctl/ask.h"
+#include "supervisord/ctl/queue.h"
+#include "supervisord/ctl/term.h"
+
+static const char *const heads[] = { "ID", "WORKER", "FUNC", "STATE", "TRIES",
+	"SUBMITTED", "WHERE", "NOTE" };
+#define COLUMNS (sizeof heads / sizeof heads[0])
+
+static void
+put_note(struct buf *out, const json_t *row)
+{
+	const json_t *progress = json_object_get(row, "progress");
+	double share = ctl_number(progress, "share", -1);
+
+	if (share >= 0)
+		buf_fmt(out, "%.0f %% ", share * 100);
+	buf_str(out, ctl_text(progress, "text"));
+	if (json_is_null(progress) || progress == NULL)
+		buf_str(out, ctl_text(row, "error"));
+}
+
+static void
+add_row(struct ctl_table *table, const json_t *row)
+{
+	struct buf cells[COLUMNS];
+
+	for (size_t i = 0; i < COLUMNS; i++)
+		buf_init(&cells[i]);
+	buf_fmt(&cells[0], "%.0f", ctl_number(row, "id", 0));
+	buf_str(&cells[1], ctl_text(row, "worker"));
+	buf_str(&cells[2], ctl_text(row, "func"));
+	buf_str(&cells[3], ctl_text(row, "state"));
+	buf_fmt(&cells[4], "%.0f", ctl_number(row, "attempts", 0));
+	ctl_put_time(&cells[5], ctl_text(row, "created_at"), false);
+	buf_str(&cells[6], ctl_text(row, "instance"));
+	put_note(&cells[7], row);
+	for (size_t i = 0; i < COLUMNS; i++) {
+		ctl_table_cell(
+		    table, cells[i].failed ? "?" : buf_text(&cells[i]));
+		buf_done(&cells[i]);
+	}
+}
+
+static int
+print_tasks(struct ctl *ctl, const json_t *list)
+{
+	struct ctl_table table;
+	json_t *row;
+	size_t i;
+
+	if (!json_is_array(list))
+		return ctl_malformed(ctl, "no list");
+	if (json_array_size(list) == 0) {
+		ctl_note(ctl, "no such tasks");
+		return CTL_DONE;
+	}
+	ctl_table_init(&table, COLUMNS);
+	for (i = 0; i < COLUMNS; i++)
+		ctl_table_cell(&table, heads[i]);
+	json_array_foreach(list, i, row) add_row(&table, row);
+	ctl_table_print(&table, stdout);
+	return CTL_DONE;
+}
+
+static int
+put_filters(struct ctl *ctl, struct buf *params, const struct ctl_args *args)
+{
+	const char *state = ctl_option(args, CTL_OPT_STATE);
+	const char *limit = ctl_option(args, 'n');
+	const char *after = ctl_option(args, CTL_OPT_AFTER);
+	int64_t id;
+	long n;
+	int r;
+
+	if (args->n > 0)
+		jw_kv_string(params, "worker", args->words[0]);
+	if (state != NULL)
+		jw_kv_string(params, "state", state);
+	if (limit != NULL && (ctl_count(limit, &n) < 0 || n < 1))
+		return ctl_fail(ctl, CTL_USAGE,
+		    "-n is a number of tasks, not \"%s\"", limit);
+	if (limit != NULL)
+		jw_kv_int(params, "limit", n);
+	if (after == NULL)
+		return 0;
+	r = ctl_task_id(ctl, after, &id);
+	if (r == 0)
+		jw_kv_int(params, "after", id);
+	return r;
+}
+
+static int
+run_tasks(struct ctl *ctl, const struct ctl_args *args)
+{
+	struct ctl_msg msg;
+	struct buf params;
+	json_t *tree;
+	int r;
+
+	ctl_params(ctl, &params);
+	r = put_filters(ctl, &params, args);
+	if (r != 0) {
+		buf_done(&params);
+		return r;
+	}
+	r = ctl_ask(ctl, "tasks", &params, CTL_READ, &msg);
+	if (r != 0)
+		return r;
+	if (ctl->json)
+		return ctl_put_raw(ctl, msg.body);
+	tree = ctl_tree(ctl, msg.body);
+	if (tree == NULL)
+		return CTL_NO_ANSWER;
+	r = print_tasks(ctl, tree);
+	json_decref(tree);
+	return r;
+}
+
+const struct ctl_cmd ctl_cmd_tasks = {
+	.name = "tasks",
+	.usage = "[WORKER] [--state STATE] [-n N] [--after ID]",
+	.help = "list tasks, newest first",
+	.more = "STATE is queued, scheduled, running, done, failed, cancelled "
+		"or dead.",
+	.opts = { { CTL_OPT_STATE, "state", "STATE", "only those in this state",
+		      false },
+	    { 'n', "lines", "N", "at most so many (100)", false },
+	    { CTL_OPT_AFTER, "after", "ID", "only those older than this one",
+		false } },
+	.max = 1,
+	.words = CTL_WORDS_TARGETS,
+	.queue = true,
+	.run = run_tasks,
+};

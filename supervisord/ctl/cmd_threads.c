@@ -1,0 +1,87 @@
+/* status --threads: what each thread of a hybrid worker does, and how long. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisord/base/json.h"
+#include "supervisord/ctl/ask.h"
+#include "supervisord/ctl/queue.h"
+#include "supervisord/ctl/status.h"
+#include "supervisord/ctl/term.h"
+
+static const char *const heads[] = { "THREAD", "STATE", "TASK", "FUNC", "FOR",
+	"PROGRESS" };
+#define COLUMNS (sizeof heads / sizeof heads[0])
+
+static void
+add_row(struct ctl_table *table, const json_t *row)
+{
+	double share = ctl_number(row, "share", -1);
+	struct buf cells[COLUMNS];
+
+	for (size_t i = 0; i < COLUMNS; i++)
+		buf_init(&cells[i]);
+	buf_fmt(&cells[0], "%s/%.0f", ctl_text(row, "instance"),
+	    ctl_number(row, "thread", 0));
+	buf_str(&cells[1], ctl_text(row, "state"));
+	if (json_is_true(json_object_get(row, "stuck")))
+		buf_str(&cells[1], " (stuck)");
+	if (ctl_number(row, "task", 0) > 0)
+		buf_fmt(&cells[2], "%.0f", ctl_number(row, "task", 0));
+	buf_str(&cells[3], ctl_text(row, "func"));
+	ctl_put_duration(&cells[4], ctl_number(row, "for", 0));
+	if (share >= 0)
+		buf_fmt(&cells[5], "%.0f %%", share * 100);
+	for (size_t i = 0; i < COLUMNS; i++) {
+		ctl_table_cell(
+		    table, cells[i].failed ? "?" : buf_text(&cells[i]));
+		buf_done(&cells[i]);
+	}
+}
+
+static int
+print_threads(struct ctl *ctl, const json_t *list)
+{
+	struct ctl_table table;
+	json_t *row;
+	size_t i;
+
+	if (!json_is_array(list))
+		return ctl_malformed(ctl, "no list");
+	if (json_array_size(list) == 0) {
+		ctl_note(
+		    ctl, "none of them has threads that tell of themselves");
+		return CTL_DONE;
+	}
+	ctl_table_init(&table, COLUMNS);
+	for (i = 0; i < COLUMNS; i++)
+		ctl_table_cell(&table, heads[i]);
+	json_array_foreach(list, i, row) add_row(&table, row);
+	ctl_table_print(&table, stdout);
+	return CTL_DONE;
+}
+
+int
+ctl_status_threads(struct ctl *ctl, const struct ctl_args *args)
+{
+	struct ctl_msg msg;
+	struct buf params;
+	json_t *tree;
+	int r = ctl_queue_begin(ctl);
+
+	if (r != 0)
+		return r;
+	ctl_params(ctl, &params);
+	ctl_params_targets(&params, args, 0);
+	r = ctl_ask(ctl, "threads", &params, CTL_READ, &msg);
+	if (r != 0)
+		return r;
+	if (ctl->json)
+		return ctl_put_raw(ctl, msg.body);
+	tree = ctl_tree(ctl, msg.body);
+	if (tree == NULL)
+		return CTL_NO_ANSWER;
+	r = print_threads(ctl, tree);
+	json_decref(tree);
+	return r;
+}

@@ -1,0 +1,158 @@
+#include "supervisord/ctl/queue.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "supervisord/base/clock.h"
+#include "supervisord/base/json.h"
+#include "supervisord/base/units.h"
+#include "supervisord/ctl/ask.h"
+#include "supervisord/ctl/find.h"
+#include "supervisord/ctl/term.h"
+
+int
+ctl_queue_begin(struct ctl *ctl)
+{
+	const char *slash;
+	char *path;
+	int r = ctl->path == NULL ? ctl_find_socket(ctl) : 0;
+
+	if (r != 0)
+		return r;
+	slash = strrchr(ctl->path, '/');
+	if (asprintf(&path, "%.*stasks.sock",
+		slash != NULL ? (int)(slash + 1 - ctl->path) : 0,
+		ctl->path) < 0)
+		return ctl_fail(ctl, CTL_FAILED, "out of memory");
+	if (access(path, F_OK) < 0) {
+		free(path);
+		return 0;
+	}
+	ctl_conn_close(&ctl->conn);
+	ctl->control_path = ctl->path;
+	ctl->path = path;
+	return 0;
+}
+
+void
+ctl_queue_end(struct ctl *ctl)
+{
+	if (ctl->control_path == NULL)
+		return;
+	ctl_conn_close(&ctl->conn);
+	free(ctl->path);
+	ctl->path = ctl->control_path;
+	ctl->control_path = NULL;
+}
+
+int
+ctl_task_id(struct ctl *ctl, const char *word, int64_t *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtoll(word, &end, 10);
+	if (end == word || *end != '\0' || errno != 0 || *ret < 1)
+		return ctl_fail(ctl, CTL_USAGE,
+		    "a task is named by its number, not \"%s\"", word);
+	return 0;
+}
+
+int
+ctl_task_wait(struct ctl *ctl, int64_t id, json_t **ret)
+{
+	struct ctl_msg msg;
+	struct buf params;
+	int r;
+
+	ctl_params(ctl, &params);
+	jw_kv_int(&params, "id", id);
+	jw_kv_bool(&params, "wait", true);
+	r = ctl_ask(ctl, "task", &params, CTL_WATCH, &msg);
+	if (r != 0)
+		return r;
+	*ret = ctl_tree(ctl, msg.body);
+	return *ret != NULL ? 0 : CTL_NO_ANSWER;
+}
+
+int
+ctl_task_status(const json_t *task)
+{
+	return strcmp(ctl_text(task, "state"), "done") == 0 ? CTL_DONE
+							    : CTL_FAILED;
+}
+
+static int
+base64_digit(char c)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
+	const char *at = c != '\0' ? strchr(digits, c) : NULL;
+
+	return at != NULL ? (int)(at - digits) : -1;
+}
+
+static void
+put_base64(const char *text, FILE *to)
+{
+	unsigned bits = 0, n = 0;
+
+	for (; base64_digit(*text) >= 0; text++) {
+		bits = bits << 6 | (unsigned)base64_digit(*text);
+		n += 6;
+		if (n >= 8) {
+			n -= 8;
+			putc((int)(bits >> n & 0xff), to);
+		}
+	}
+}
+
+static void
+print_result(const struct ctl *ctl, const json_t *result)
+{
+	const char *bytes =
+	    json_string_value(json_object_get(result, "base64"));
+	char *text;
+
+	if (json_is_null(result) || result == NULL)
+		return;
+	if (bytes != NULL && json_object_size(result) == 1) {
+		put_base64(bytes, stdout);
+		return;
+	}
+	text = json_dumps(
+	    result, JSON_ENCODE_ANY | (ctl->out_tty ? JSON_INDENT(2) : 0));
+	if (text != NULL)
+		puts(text);
+	free(text);
+}
+
+void
+ctl_task_print_end(struct ctl *ctl, const json_t *task)
+{
+	const char *state = ctl_text(task, "state");
+	const char *error = ctl_text(task, "error");
+
+	if (strcmp(state, "done") == 0)
+		print_result(ctl, json_object_get(task, "result"));
+	else
+		ctl_note(ctl, "task %.0f is %s%s%s", ctl_number(task, "id", 0),
+		    state, error[0] != '\0' ? ": " : "", error);
+}
+
+int
+ctl_seconds(struct ctl *ctl, const char *option, const char *text, double *ret)
+{
+	int64_t ns;
+
+	if (units_duration(text, &ns) < 0)
+		return ctl_fail(ctl, CTL_USAGE,
+		    "--%s is a duration such as 30s or 5m, not \"%s\"", option,
+		    text);
+	*ret = (double)ns / (double)NS_PER_SEC;
+	return 0;
+}
