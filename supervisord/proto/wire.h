@@ -18,10 +18,12 @@
  *     u64 id      the task; in SUBMIT and REFUSED the client's own tag
  *
  * A body larger than WIRE_BODY goes in pieces: frames of the same type and id,
- * each with WIRE_MORE but the last; nothing else of that id comes between. SYNC
- * voids a series that has not ended. A frame is written whole or not at all
- * (a stream socket with room takes up to 32 KiB in one piece), so that a broker
- * that is killed never leaves half a frame.
+ * each with WIRE_MORE but the last and with WIRE_LATER but the first; nothing
+ * else of that id comes between. A first piece voids an unfinished series of
+ * its id, SYNC voids all of them; who finds a later piece without its beginning
+ * (the peer before it had that) throws the series away. A frame is written
+ * whole or not at all (a stream socket with room takes up to 32 KiB in one
+ * piece), so that a broker that is killed never leaves half a frame.
  *
  * A HELLO frame's size must not end in the byte '{' (pad its JSON by a blank).
  */
@@ -67,6 +69,8 @@ enum wire_type {
 	WIRE_SUBMIT = 48, /* struct wire_submit and its strings */
 	WIRE_CALL = 49,   /* a JSON-RPC request of tasks.sock; id: tag */
 
+	WIRE_AWAIT = 50, /* id: tag; u64 task: RESULT when it has ended */
+
 	/* broker -> client */
 	WIRE_ACCEPTED = 64, /* u64 tag, u8 existed, 7 zero; id: the task's */
 	WIRE_REFUSED = 65,  /* id: tag; i32 code, text */
@@ -77,7 +81,8 @@ enum wire_type {
 enum wire_flags {
 	WIRE_JSON = 1,     /* the payload or result is JSON, else bytes */
 	WIRE_FOR_GOOD = 2, /* FAILED: another try is of no use */
-	WIRE_MORE = 0x80
+	WIRE_LATER = 0x40, /* a piece, not the first of its series */
+	WIRE_MORE = 0x80   /* a piece, not the last */
 };
 
 #define WIRE_NO_SHARE 0xffffffffU
