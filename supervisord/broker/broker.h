@@ -16,11 +16,11 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-struct autoscale_state;
 struct clients;
 struct core;
 struct flights;
 struct hands;
+struct limits;
 struct schedules;
 struct store;
 
@@ -30,7 +30,7 @@ enum durability {
 	DURABLE_NONE     /* in memory only */
 };
 
-/* A worker's settings as the master sends them (QUEUE_CONFIG). ms, bytes. */
+/* A worker's settings as the master sends them ("broker/config"). ms, bytes. */
 struct pool_config {
 	char name[WORKER_NAME_MAX + 1];
 	bool exec; /* the command is run once per task */
@@ -87,10 +87,19 @@ struct schedule_config {
 struct broker {
 	struct ev_loop *loop;
 	struct peer guardian, master;
+	int listen_fd;  /* "broker/listen" of a broker before; -1 (taken) */
+	int flights_fd; /* "broker/flights"; the same */
 	bool told;      /* all that was kept has come */
+	bool running;   /* store, core, clients are there */
 	bool finishing; /* FINISH has come */
+	bool gone;      /* so is the guardian */
 
-	/* from QUEUE_CONFIG; broker_configure applies a new one */
+	/* From "broker/config" (config.h). What points into an old one is void
+	 * when core_configure, clients_configure and schedules_configure have
+	 * returned. */
+	bool configured;
+	int log_level; /* enum log_level */
+	bool log_json;
 	char tasks_path[PATH_MAX]; /* of tasks.sock */
 	char store_path[PATH_MAX]; /* "": in memory */
 	mode_t socket_mode;
@@ -112,6 +121,8 @@ struct broker {
 	struct flights *flights;     /* what is with whom (flights.h) */
 	struct clients *clients;     /* tasks.sock (clients.h) */
 	struct schedules *schedules; /* (schedule.h) */
+	struct limits *limits;       /* one heap of deadlines (limits.h) */
+	struct buf events; /* for the history, while there is no master */
 	ev_prepare turn;
 };
 
@@ -122,5 +133,12 @@ const struct pool_config *broker_pool(
 /* An event for the history, by way of the master; printf-like. */
 void broker_event(struct broker *b, const char *name, const char *kind,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* Asks the master for so many instances of a worker. */
+void broker_scale(
+    struct broker *b, const char *worker, uint32_t instances, const char *why);
+
+/* The master is there (again): what could not be told is told. */
+void broker_master_up(struct broker *b);
 
 #endif

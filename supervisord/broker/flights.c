@@ -1,0 +1,381 @@
+#include "supervisord/broker/flights.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "supervisord/base/log.h"
+
+#define FLIGHTS_MAGIC   0x53564654U
+#define FLIGHTS_VERSION 1U
+
+struct flight_row {
+	uint64_t id;     /* 0: free */
+	uint64_t number; /* grows with every row that is written */
+	int64_t sent;
+	uint32_t slot, gen;
+	uint32_t attempt;
+	uint32_t flags;
+};
+
+struct shared {
+	uint32_t magic; /* set last */
+	uint32_t version;
+	uint32_t row_size, hand_size;
+	uint32_t rows_used, hands_used; /* none at or behind has been used */
+	uint64_t pad[5];
+	struct flight_row rows[FLIGHTS_ROWS];
+	struct kept_hand hands[FLIGHTS_HANDS];
+};
+
+_Static_assert(sizeof(struct kept_hand) == 4096, "whole pages");
+_Static_assert(sizeof(struct flight_row) == 40, "no padding");
+
+struct flights {
+	struct shared *shared;
+	struct flight *by_id;
+	uint64_t number;
+	uint32_t count;
+	uint32_t *free_rows, free_count;
+	uint32_t *free_hands, free_hands_count;
+};
+
+/* A process that is killed has done its stores in the order of the program: all
+ * that is needed is that the compiler keeps it. */
+static inline void
+in_order(void)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static struct shared *
+map(int fd)
+{
+	int flags = fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
+	void *p = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE,
+	    flags | MAP_NORESERVE, fd, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static bool
+usable(int fd)
+{
+	struct shared *s;
+	struct stat st;
+	bool ok;
+
+	if (fstat(fd, &st) < 0 || st.st_size != (off_t)sizeof(struct shared))
+		return false;
+	s = map(fd);
+	if (s == NULL)
+		return false;
+	ok = s->magic == FLIGHTS_MAGIC && s->version == FLIGHTS_VERSION &&
+	     s->row_size == sizeof(struct flight_row) &&
+	     s->hand_size == sizeof(struct kept_hand) &&
+	     s->rows_used <= FLIGHTS_ROWS && s->hands_used <= FLIGHTS_HANDS;
+	munmap(s, sizeof *s);
+	return ok;
+}
+
+static int
+make(void)
+{
+	int fd = memfd_create("supervisord-flights", MFD_CLOEXEC);
+
+	if (fd >= 0 && ftruncate(fd, sizeof(struct shared)) < 0) {
+		close(fd);
+		fd = -1;
+	}
+	if (fd < 0)
+		log_warn("no shared memory (%s): what is running will not be "
+			 "known to the broker after this one",
+		    strerror(errno));
+	return fd;
+}
+
+static struct flight *
+flight_of(struct flights *f, const struct flight_row *r, uint32_t row)
+{
+	struct flight *flight = calloc(1, sizeof *flight);
+
+	if (flight == NULL)
+		return NULL;
+	flight->id = r->id;
+	flight->attempt = r->attempt;
+	flight->slot = r->slot;
+	flight->gen = r->gen;
+	flight->sent = r->sent;
+	flight->flags = r->flags;
+	flight->row = row;
+	list_init(&flight->link);
+	HASH_ADD(hh, f->by_id, id, sizeof flight->id, flight);
+	if (flight->hh.tbl == NULL) {
+		free(flight);
+		return NULL;
+	}
+	flight->hashed = true;
+	f->count++;
+	return flight;
+}
+
+static void
+free_row(struct flights *f, uint32_t row)
+{
+	if (row == FLIGHTS_NONE)
+		return;
+	in_order();
+	f->shared->rows[row].id = 0;
+	in_order();
+	f->free_rows[f->free_count++] = row;
+}
+
+/* Of a task with two rows the older has ended. */
+static void
+load_row(struct flights *f, uint32_t row)
+{
+	struct flight_row *r = &f->shared->rows[row];
+	struct flight *other;
+
+	if (r->number > f->number)
+		f->number = r->number;
+	if (r->id == 0) {
+		f->free_rows[f->free_count++] = row;
+		return;
+	}
+	other = flights_find(f, r->id);
+	if (other != NULL && f->shared->rows[other->row].number > r->number) {
+		free_row(f, row);
+		return;
+	}
+	if (other != NULL)
+		flights_clear(f, other);
+	/* Without memory it is as if it had never been written: the task runs
+	 * again. */
+	if (flight_of(f, r, row) == NULL)
+		free_row(f, row);
+}
+
+static bool
+load(struct flights *f)
+{
+	f->free_rows = calloc(FLIGHTS_ROWS, sizeof *f->free_rows);
+	f->free_hands = calloc(FLIGHTS_HANDS, sizeof *f->free_hands);
+	if (f->free_rows == NULL || f->free_hands == NULL)
+		return false;
+	for (uint32_t i = f->shared->rows_used; i > 0; i--)
+		load_row(f, i - 1);
+	for (uint32_t i = f->shared->hands_used; i > 0; i--) {
+		if (f->shared->hands[i - 1].used == 0)
+			f->free_hands[f->free_hands_count++] = i - 1;
+	}
+	return true;
+}
+
+struct flights *
+flights_open(int fd, int *ret_fd, bool *ret_fresh)
+{
+	struct flights *f = calloc(1, sizeof *f);
+
+	*ret_fd = -1;
+	*ret_fresh = false;
+	if (f == NULL)
+		return NULL;
+	if (fd < 0 || !usable(fd)) {
+		fd = *ret_fd = make();
+		*ret_fresh = true;
+	}
+	f->shared = map(fd);
+	if (f->shared == NULL) {
+		free(f);
+		return NULL;
+	}
+	if (*ret_fresh) {
+		f->shared->version = FLIGHTS_VERSION;
+		f->shared->row_size = sizeof(struct flight_row);
+		f->shared->hand_size = sizeof(struct kept_hand);
+		in_order();
+		f->shared->magic = FLIGHTS_MAGIC;
+	}
+	if (!load(f)) {
+		flights_free(f);
+		return NULL;
+	}
+	return f;
+}
+
+static void
+release(struct flights *f, struct flight *flight)
+{
+	if (flight->hashed) {
+		HASH_DEL(f->by_id, flight);
+		f->count--;
+	}
+	if (flight->series != NULL)
+		buf_done(flight->series);
+	free(flight->series);
+	free(flight);
+}
+
+void
+flights_free(struct flights *f)
+{
+	struct flight *flight, *tmp;
+
+	if (f == NULL)
+		return;
+	HASH_ITER(hh, f->by_id, flight, tmp)
+	release(f, flight);
+	munmap(f->shared, sizeof *f->shared);
+	free(f->free_rows);
+	free(f->free_hands);
+	free(f);
+}
+
+static uint32_t
+take_row(struct flights *f)
+{
+	if (f->free_count > 0)
+		return f->free_rows[--f->free_count];
+	if (f->shared->rows_used < FLIGHTS_ROWS)
+		return f->shared->rows_used++;
+	log_warn("more than %d tasks are under way: one of them is not "
+		 "remembered for a broker after this one",
+	    FLIGHTS_ROWS);
+	return FLIGHTS_NONE;
+}
+
+struct flight *
+flights_add(struct flights *f, uint64_t id, uint32_t attempt, uint32_t slot,
+    uint32_t gen, int64_t sent)
+{
+	struct flight_row r = { id, ++f->number, sent, slot, gen, attempt, 0 };
+	struct flight *before = flights_find(f, id), *flight;
+	uint32_t row;
+
+	if (before != NULL) {
+		HASH_DEL(f->by_id, before);
+		before->hashed = false;
+		f->count--;
+	}
+	row = take_row(f);
+	flight = flight_of(f, &r, row);
+	if (flight == NULL) {
+		if (row != FLIGHTS_NONE)
+			f->free_rows[f->free_count++] = row;
+		return NULL;
+	}
+	if (row != FLIGHTS_NONE) {
+		struct flight_row *to = &f->shared->rows[row];
+
+		to->number = r.number;
+		to->sent = sent;
+		to->slot = slot;
+		to->gen = gen;
+		to->attempt = attempt;
+		to->flags = 0;
+		in_order();
+		to->id = id;
+		in_order();
+	}
+	return flight;
+}
+
+struct flight *
+flights_find(struct flights *f, uint64_t id)
+{
+	struct flight *flight;
+
+	HASH_FIND(hh, f->by_id, &id, sizeof id, flight);
+	return flight;
+}
+
+void
+flights_flag(struct flights *f, struct flight *flight, uint32_t flags)
+{
+	flight->flags |= flags;
+	if (flight->row != FLIGHTS_NONE)
+		f->shared->rows[flight->row].flags = flight->flags;
+	in_order();
+}
+
+void
+flights_clear(struct flights *f, struct flight *flight)
+{
+	free_row(f, flight->row);
+	release(f, flight);
+}
+
+void
+flights_each(struct flights *f, void (*each)(struct flight *flight, void *arg),
+    void *arg)
+{
+	struct flight *flight, *tmp;
+
+	HASH_ITER(hh, f->by_id, flight, tmp)
+	each(flight, arg);
+}
+
+uint32_t
+flights_count(const struct flights *f)
+{
+	return f->count;
+}
+
+/* --- the processes -------------------------------------------------------- */
+
+struct kept_hand *
+flights_hand(struct flights *f, uint32_t slot, uint32_t gen)
+{
+	for (uint32_t i = 0; i < f->shared->hands_used; i++) {
+		struct kept_hand *k = &f->shared->hands[i];
+
+		if (k->used != 0 && k->slot == slot && k->gen == gen)
+			return k;
+	}
+	return NULL;
+}
+
+struct kept_hand *
+flights_hand_add(struct flights *f, uint32_t slot, uint32_t gen)
+{
+	struct kept_hand *k;
+
+	if (f->free_hands_count > 0)
+		k = &f->shared->hands[f->free_hands[--f->free_hands_count]];
+	else if (f->shared->hands_used < FLIGHTS_HANDS)
+		k = &f->shared->hands[f->shared->hands_used++];
+	else
+		return NULL;
+	memset(k, 0, offsetof(struct kept_hand, hello));
+	k->slot = slot;
+	k->gen = gen;
+	in_order();
+	k->used = 1;
+	in_order();
+	return k;
+}
+
+void
+flights_hand_clear(struct flights *f, struct kept_hand *k)
+{
+	in_order();
+	k->used = 0;
+	in_order();
+	f->free_hands[f->free_hands_count++] = (uint32_t)(k - f->shared->hands);
+}
+
+void
+flights_hands_sweep(struct flights *f,
+    bool (*keep)(const struct kept_hand *k, void *arg), void *arg)
+{
+	for (uint32_t i = 0; i < f->shared->hands_used; i++) {
+		struct kept_hand *k = &f->shared->hands[i];
+
+		if (k->used != 0 && !keep(k, arg))
+			flights_hand_clear(f, k);
+	}
+}
