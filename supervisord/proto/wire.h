@@ -68,12 +68,14 @@ enum wire_type {
 	/* client -> broker */
 	WIRE_SUBMIT = 48, /* struct wire_submit and its strings */
 	WIRE_CALL = 49,   /* a JSON-RPC request of tasks.sock; id: tag */
+	WIRE_AWAIT = 50,  /* u64 id of a task, id: tag; RESULT when it ends */
 
 	WIRE_AWAIT = 50, /* id: tag; u64 task: RESULT when it has ended */
 
 	/* broker -> client */
 	WIRE_ACCEPTED = 64, /* u64 tag, u8 existed, 7 zero; id: the task's */
-	WIRE_REFUSED = 65,  /* id: tag; i32 code, text */
+	WIRE_REFUSED = 65,  /* id: tag, of CALL and AWAIT too; i32 code, text
+			     * "queue-full: words" */
 	WIRE_ANSWER = 66,   /* JSON-RPC response or notification; id: tag */
 	WIRE_RESULT = 67    /* id: the task's; struct wire_result, body */
 };
