@@ -68,9 +68,7 @@ enum wire_type {
 	/* client -> broker */
 	WIRE_SUBMIT = 48, /* struct wire_submit and its strings */
 	WIRE_CALL = 49,   /* a JSON-RPC request of tasks.sock; id: tag */
-	WIRE_AWAIT = 50,  /* u64 id of a task, id: tag; RESULT when it ends */
-
-	WIRE_AWAIT = 50, /* id: tag; u64 task: RESULT when it has ended */
+	WIRE_AWAIT = 50,  /* id: tag; u64 task: RESULT when it has ended */
 
 	/* broker -> client */
 	WIRE_ACCEPTED = 64, /* u64 tag, u8 existed, 7 zero; id: the task's */
