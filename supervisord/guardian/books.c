@@ -47,7 +47,7 @@ map(int fd, uint64_t size, const char **ret)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if ((uint64_t)st.st_size != size || size < sizeof *head ||
-	    size >= BOOK_HOLES)
+	    size >= BOOK_PIDS)
 		return -EPROTO;
 	p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (p == MAP_FAILED)

@@ -18,7 +18,7 @@ struct guardian {
 	int ready_fd; /* --daemon: where the waiting parent listens; -1 */
 	uint32_t log_level, log_json;
 	char exe[PATH_MAX];     /* our program, as found at the start */
-	char helpers[PATH_MAX]; /* folder of master and logger */
+	char helpers[PATH_MAX]; /* folder of the helpers */
 };
 
 extern struct guardian guardian;
@@ -31,7 +31,7 @@ void guardian_ready(void);
 /* supervisord's own log goes where it should go now. */
 void guardian_log(void);
 
-/* The folder of master and logger beside `exe`. 0 or -ENOENT. */
+/* The folder of the helpers beside `exe`. 0 or -ENOENT. */
 int guardian_find_helpers(const char *exe, char *ret, size_t size);
 
 #endif

@@ -14,9 +14,9 @@
 #include "supervisord/base/log.h"
 #include "supervisord/base/util.h"
 #include "supervisord/guardian/books.h"
+#include "supervisord/guardian/broker.h"
 #include "supervisord/guardian/guardian.h"
 #include "supervisord/guardian/keep.h"
-#include "supervisord/guardian/loop.h"
 #include "supervisord/guardian/news.h"
 #include "supervisord/guardian/quit.h"
 #include "supervisord/guardian/requests.h"
@@ -30,9 +30,82 @@
 #define DELAY_MOST      NS_PER_SEC
 #define HELPER_FD       3
 
-struct helper master = { .name = "master", .channel = -1 };
-struct helper logger = { .name = "logger", .channel = -1 };
-static int logger_peer = -1; /* on its way to the logger */
+/* --- what each is -------------------------------------------------------- */
+
+static void
+prepare_master(void)
+{
+	/* What the one before asked for, it asked for itself. */
+	books_drop_all();
+	tree_untell();
+	news_handover(master.starts + 1, master.last_status);
+}
+
+static bool
+master_muted(void)
+{
+	return news_handing_over() || !news_room() || upgrade_under_way();
+}
+
+static void
+master_ended(const siginfo_t *info)
+{
+	if (!guardian.ready && info->si_code == CLD_EXITED)
+		quit(info->si_status);
+}
+
+static int
+tell_logger(int channel)
+{
+	int error = helper_send_peer(&logger);
+
+	return error == 0 ? keep_tell(channel) : error;
+}
+
+struct helper master = { .name = "master",
+	.id = HELPER_MASTER,
+	.timer = TIMER_MASTER,
+	.arguments = true,
+	.prepare = prepare_master,
+	.tell = news_send,
+	.read = requests_read,
+	.drain = requests_drain,
+	.muted = master_muted,
+	.ended = master_ended,
+	.wanted = true,
+	.channel = -1,
+	.peer = -1 };
+
+struct helper logger = { .name = "logger",
+	.id = HELPER_LOGGER,
+	.timer = TIMER_LOGGER,
+	.up = MSG_LOGGER_UP,
+	.prepare = keep_untold,
+	.tell = tell_logger,
+	.wanted = true,
+	.channel = -1,
+	.peer = -1 };
+
+struct helper broker = { .name = "broker",
+	.id = HELPER_BROKER,
+	.timer = TIMER_BROKER,
+	.up = MSG_BROKER_UP,
+	.prepare = broker_prepare,
+	.tell = broker_tell,
+	.read = broker_read,
+	.drain = broker_drain,
+	.muted = upgrade_under_way,
+	.ended = broker_ended,
+	.channel = -1,
+	.peer = -1 };
+
+static struct helper *const helpers[HELPER_COUNT] = {
+	[HELPER_MASTER] = &master,
+	[HELPER_LOGGER] = &logger,
+	[HELPER_BROKER] = &broker,
+};
+
+/* --- the start ----------------------------------------------------------- */
 
 /* In the child. */
 _Noreturn static void
@@ -47,13 +120,19 @@ become(const struct helper *h, int channel)
 	if (dup2(LOOP_NULL, 0) < 0 || dup2(channel, HELPER_FD) < 0)
 		_exit(1);
 	guardian.argv[0] = (char *)(uintptr_t)h->name;
-	if (h == &logger)
+	if (!h->arguments)
 		guardian.argv[1] = NULL;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execv(path, guardian.argv);
 	log_error("cannot run %s: %s", path, strerrordesc_np(errno));
 	_exit(1);
+}
+
+static uint32_t
+reads(const struct helper *h)
+{
+	return h->read != NULL && !h->silenced ? EPOLLIN : 0U;
 }
 
 static int
@@ -81,10 +160,8 @@ start(struct helper *h)
 	h->channel = pair[0];
 	h->started = clock_mono();
 	h->starts++;
-	h->waits_for_room = h->muted = false;
-	error =
-	    loop_watch(h->channel, h == &master ? WATCH_MASTER : WATCH_LOGGER,
-		0, h == &master ? EPOLLIN : 0);
+	h->waits_for_room = h->silenced = h->finishing = h->done = false;
+	error = loop_watch(h->channel, WATCH_HELPER, h->id, reads(h));
 	if (error < 0) {
 		kill(h->pid, SIGKILL); /* its end will start the next one */
 		return 0;
@@ -93,47 +170,47 @@ start(struct helper *h)
 	return 0;
 }
 
-static void
-start_or_retry(struct helper *h, enum timer timer)
+void
+helper_start(struct helper *h)
 {
-	int error = h->pid == 0 ? start(h) : 0;
+	int error;
 
-	if (error == 0)
+	if (!h->wanted || h->pid != 0)
 		return;
+	h->prepare();
+	error = start(h);
+	if (error == 0) {
+		if (h->up != 0)
+			news_up(h->up, h->pid);
+		return;
+	}
 	log_error("cannot start the %s: %s", h->name, strerrordesc_np(-error));
-	loop_timer(timer, clock_mono() + DELAY_MOST);
-}
-
-void
-helper_start_master(void)
-{
-	/* What the one before asked for, it asked for itself. */
-	books_drop_all();
-	tree_untell();
-	news_handover(master.starts + 1, master.last_status);
-	start_or_retry(&master, TIMER_MASTER);
-}
-
-void
-helper_start_logger(void)
-{
-	keep_untold();
-	start_or_retry(&logger, TIMER_LOGGER);
-	if (logger.pid > 0)
-		news_logger_up(logger.pid);
+	loop_timer(h->timer, clock_mono() + DELAY_MOST);
 }
 
 void
 helpers_start(void)
 {
-	helper_start_logger();
-	helper_start_master();
+	helper_start(&logger);
+	helper_start(&master);
+}
+
+/* --- the end ------------------------------------------------------------- */
+
+static struct helper *
+find(pid_t pid)
+{
+	for (int i = 0; i < HELPER_COUNT; i++) {
+		if (helpers[i]->pid == pid)
+			return helpers[i];
+	}
+	return NULL;
 }
 
 bool
 helper_is(pid_t pid)
 {
-	return pid == master.pid || pid == logger.pid;
+	return find(pid) != NULL;
 }
 
 static void
@@ -164,8 +241,10 @@ static void
 say_end(const struct helper *h, const siginfo_t *info)
 {
 	if (h->started == 0)
-		return; /* one of the program before us: helpers_replace */
-	if (info->si_code == CLD_EXITED)
+		return; /* one of the program before us: helper_replace */
+	if (h->finishing)
+		log_debug("the %s has finished", h->name);
+	else if (info->si_code == CLD_EXITED)
 		log_warn(
 		    "the %s exited with status %d", h->name, info->si_status);
 	else
@@ -175,58 +254,48 @@ say_end(const struct helper *h, const siginfo_t *info)
 			: "?");
 }
 
-static void
-master_ended(const siginfo_t *info)
-{
-	bool exited = info->si_code == CLD_EXITED;
-
-	requests_drain(); /* what it sent, it meant */
-	close_channel(&master);
-	master.pid = 0;
-	master.last_status = exited ? info->si_status << 8 : info->si_status;
-	if (quit_under_way())
-		return;
-	if (!guardian.ready && exited) {
-		quit(info->si_status);
-		return;
-	}
-	say_end(&master, info);
-	loop_timer(TIMER_MASTER, restart_at(&master));
-}
-
-static void
-logger_ended(const siginfo_t *info)
-{
-	close_channel(&logger);
-	logger.pid = 0;
-	if (quit_under_way())
-		return;
-	say_end(&logger, info);
-	loop_timer(TIMER_LOGGER, restart_at(&logger));
-}
-
 void
 helper_ended(pid_t pid, const siginfo_t *info)
 {
-	if (pid == master.pid)
-		master_ended(info);
-	else if (pid == logger.pid)
-		logger_ended(info);
+	struct helper *h = find(pid);
+	bool exited = info->si_code == CLD_EXITED;
+
+	if (h == NULL)
+		return;
+	if (h->drain != NULL)
+		h->drain(); /* what it sent, it meant */
+	close_channel(h);
+	h->pid = 0;
+	h->last_status = exited ? info->si_status << 8 : info->si_status;
+	if (quit_under_way())
+		return;
+	if (h->ended != NULL)
+		h->ended(info);
+	if (quit_under_way())
+		return;
+	say_end(h, info);
+	if (h->wanted)
+		loop_timer(h->timer, restart_at(h));
 }
 
 void
-helper_master_broken(void)
+helper_broken(struct helper *h)
 {
-	log_error("killing the master: it sent what is no request");
-	close_channel(&master);
-	kill(master.pid, SIGKILL);
+	log_error("killing the %s: it sent what is no request", h->name);
+	close_channel(h);
+	kill(h->pid, SIGKILL);
 }
 
 void
-helper_master_closed(void)
+helper_closed(struct helper *h)
 {
-	close_channel(&master);
-	loop_timer(TIMER_CLOSED, clock_mono() + CLOSED_PATIENCE);
+	close_channel(h);
+	/* It is ending. The master may take a moment; any other, should it
+	 * not be ending, is of no use any more. */
+	if (h == &master)
+		loop_timer(TIMER_CLOSED, clock_mono() + CLOSED_PATIENCE);
+	else if (!quit_under_way() && !h->finishing)
+		kill(h->pid, SIGKILL);
 }
 
 void
@@ -238,115 +307,144 @@ helper_master_stays(void)
 	kill(master.pid, SIGKILL);
 }
 
-void
-helper_master_event(uint32_t events)
-{
-	if (master.channel < 0)
-		return;
-	if ((events & EPOLLIN) != 0)
-		requests_read();
-	else if ((events & (EPOLLHUP | EPOLLERR)) != 0)
-		helper_master_closed();
-}
+/* --- its channel --------------------------------------------------------- */
 
 void
-helper_logger_event(uint32_t events)
+helper_event(enum helper_id id, uint32_t events)
 {
-	if (logger.channel < 0 || (events & (EPOLLHUP | EPOLLERR)) == 0)
+	struct helper *h = helpers[id];
+
+	if (h->channel < 0)
 		return;
-	/* It is ending; should it not be, it is of no use any more. */
-	close_channel(&logger);
-	if (!quit_under_way())
-		kill(logger.pid, SIGKILL);
+	if ((events & EPOLLIN) != 0 && h->read != NULL)
+		h->read();
+	else if ((events & (EPOLLHUP | EPOLLERR)) != 0)
+		helper_closed(h);
 }
 
 static void
-watch_for(struct helper *h, bool room, bool muted)
+watch_for(struct helper *h, bool room, bool silenced)
 {
-	uint32_t events = (room ? EPOLLOUT : 0U);
-
-	if (h->waits_for_room == room && h->muted == muted)
+	if (h->waits_for_room == room && h->silenced == silenced)
 		return;
 	h->waits_for_room = room;
-	h->muted = muted;
-	if (h == &master && !muted)
-		events |= EPOLLIN;
+	h->silenced = silenced;
 	(void)loop_watch(
-	    h->channel, h == &master ? WATCH_MASTER : WATCH_LOGGER, 0, events);
+	    h->channel, WATCH_HELPER, h->id, reads(h) | (room ? EPOLLOUT : 0U));
 }
 
 static int
-tell_logger(void)
+tell(struct helper *h)
 {
-	int error = 0;
+	int error;
 
-	if (logger_peer >= 0)
-		error = channel_send(
-		    logger.channel, MSG_PEER, NULL, NULL, 0, logger_peer);
-	if (error < 0)
+	if (h->done)
+		return 0;
+	error = h->tell(h->channel);
+	if (error < 0 || !h->finishing)
 		return error;
-	if (logger_peer >= 0)
-		close(logger_peer);
-	logger_peer = -1;
-	return keep_tell(logger.channel);
+	error = channel_send(h->channel, MSG_FINISH, NULL, NULL, 0, -1);
+	h->done = error == 0;
+	return error;
 }
 
 void
 helpers_tell(void)
 {
-	if (quit_under_way())
-		return;
-	if (logger.channel >= 0)
-		watch_for(&logger, tell_logger() == -EAGAIN, false);
-	if (master.channel >= 0) {
-		bool room = news_send(master.channel) == -EAGAIN;
+	for (int i = 0; i < HELPER_COUNT; i++) {
+		struct helper *h = helpers[i];
+		bool room;
 
-		watch_for(&master, room,
-		    news_handing_over() || !news_room() || upgrade_under_way());
+		if (h->channel < 0 || (quit_under_way() && !h->finishing))
+			continue;
+		room = tell(h) == -EAGAIN;
+		watch_for(h, room, h->muted != NULL && h->muted());
 	}
 }
 
 void
-helper_logger_peer(int fd)
+helper_peer(struct helper *h, int fd)
 {
 	fd = loop_move_up(fd);
 	if (fd < 0)
 		return;
-	if (logger_peer >= 0)
-		close(logger_peer);
-	logger_peer = fd;
+	if (h->peer >= 0)
+		close(h->peer);
+	h->peer = fd;
 }
+
+int
+helper_send_peer(struct helper *h)
+{
+	int error;
+
+	if (h->peer < 0)
+		return 0;
+	error = channel_send(h->channel, MSG_PEER, NULL, NULL, 0, h->peer);
+	if (error < 0)
+		return error;
+	close(h->peer);
+	h->peer = -1;
+	return 0;
+}
+
+void
+helper_finish(struct helper *h)
+{
+	if (h->pid > 0)
+		h->finishing = true;
+}
+
+/* --- the end of all ------------------------------------------------------ */
 
 void
 helpers_finish(void)
 {
 	if (master.pid > 0)
 		kill(master.pid, SIGKILL);
-	if (logger.channel >= 0) {
-		(void)keep_tell(logger.channel);
-		(void)channel_send(
-		    logger.channel, MSG_FINISH, NULL, NULL, 0, -1);
+	for (int i = 0; i < HELPER_COUNT; i++) {
+		loop_timer_off(helpers[i]->timer);
+		if (helpers[i] != &master)
+			helper_finish(helpers[i]);
+	}
+}
+
+bool
+helpers_are_gone(void)
+{
+	for (int i = 0; i < HELPER_COUNT; i++) {
+		if (helpers[i]->pid != 0)
+			return false;
+	}
+	return true;
+}
+
+void
+helpers_kill(void)
+{
+	for (int i = 0; i < HELPER_COUNT; i++) {
+		if (helpers[i]->pid == 0)
+			continue;
+		log_warn("the %s has not ended in time", helpers[i]->name);
+		kill(helpers[i]->pid, SIGKILL);
 	}
 }
 
 void
-helpers_replace(
-    pid_t old_master, int master_channel, pid_t old_logger, int logger_channel)
+helper_replace(struct helper *h, pid_t old, int channel)
 {
-	/* The channels stayed open until now, so that neither takes the
+	/* The channel stayed open until now, so that it does not take the
 	 * guardian for dead. */
-	master.pid = old_master;
-	logger.pid = old_logger;
-	if (old_master > 0)
-		kill(old_master, SIGKILL);
+	h->pid = old;
+	h->done = true;
+	if (old > 0)
+		kill(old, SIGKILL);
 	else
-		loop_timer(TIMER_MASTER, clock_mono());
-	if (old_logger > 0)
-		kill(old_logger, SIGKILL);
-	else
-		loop_timer(TIMER_LOGGER, clock_mono());
-	if (master_channel >= 0)
-		close(master_channel);
-	if (logger_channel >= 0)
-		close(logger_channel);
+		loop_timer(h->timer, clock_mono());
+	/* What the old broker has told to keep is taken at its end; what the
+	 * old master asked for is not, for its successor is told of none. */
+	if (h == &broker && old > 0)
+		h->channel = channel;
+	else if (channel >= 0)
+		close(channel);
 }

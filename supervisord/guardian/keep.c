@@ -22,6 +22,7 @@ static struct {
 	uint32_t todo_first, todo_last;
 	uint32_t dropped; /* dropped pipes that may not be empty yet */
 	uint32_t dropped_count;
+	uint32_t broker;  /* those of the broker: a few */
 	uint32_t tidy_at; /* look through them when there are so many */
 	uint64_t last_id;
 	bool no_reopen; /* no /proc: write ends are kept too */
@@ -117,8 +118,35 @@ alloc(const char *name)
 }
 
 static void
+link_broker(struct kept *k)
+{
+	const char prefix[] = KEEP_BROKER_PREFIX;
+
+	if ((k->flags & KEEP_PIPE) != 0 ||
+	    strncmp(k->name, prefix, sizeof prefix - 1) != 0)
+		return;
+	k->flags |= KEEP_BROKER;
+	k->broker_next = keep.broker;
+	keep.broker = keep_index(k) + 1;
+}
+
+static void
+unlink_broker(struct kept *k)
+{
+	uint32_t *at = &keep.broker;
+
+	if ((k->flags & KEEP_BROKER) == 0)
+		return;
+	while (*at != 0 && *at != keep_index(k) + 1)
+		at = &entries[*at - 1].broker_next;
+	if (*at != 0)
+		*at = k->broker_next;
+}
+
+static void
 release(struct kept *k)
 {
+	unlink_broker(k);
 	close(k->fd);
 	if (k->write_fd >= 0)
 		close(k->write_fd);
@@ -220,9 +248,12 @@ set(const char *name, int fd, struct kept **ret)
 int
 keep_set(const char *name, int fd)
 {
-	struct kept *k;
+	struct kept *k = NULL;
+	int error = set(name, fd, &k);
 
-	return set(name, fd, &k);
+	if (error == 0)
+		link_broker(k);
+	return error;
 }
 
 int
@@ -390,6 +421,41 @@ keep_untold(void)
 }
 
 int
+keep_tell_broker(int broker)
+{
+	for (uint32_t i = keep.broker; i != 0; i = entries[i - 1].broker_next) {
+		struct kept *k = &entries[i - 1];
+		struct msg_name m;
+		int error;
+
+		if ((k->flags & KEEP_TOLD) != 0)
+			continue;
+		memcpy(m.name, k->name, sizeof m.name);
+		error = channel_send(broker, MSG_BROKER_FD, &m, NULL, 0, k->fd);
+		if (error < 0)
+			return error;
+		k->flags |= KEEP_TOLD;
+	}
+	return 0;
+}
+
+void
+keep_untold_broker(void)
+{
+	for (uint32_t i = keep.broker; i != 0; i = entries[i - 1].broker_next)
+		entries[i - 1].flags &= (uint16_t)~KEEP_TOLD;
+}
+
+void
+keep_broker_knows(const char *name)
+{
+	struct kept *k = find(name);
+
+	if (k != NULL && (k->flags & KEEP_BROKER) != 0)
+		k->flags |= KEEP_TOLD;
+}
+
+int
 keep_restore(const struct kept *saved)
 {
 	struct kept *k = alloc(saved->name);
@@ -404,6 +470,7 @@ keep_restore(const struct kept *saved)
 		link_dropped(k);
 	else
 		link_name(k);
+	link_broker(k);
 	return 0;
 }
 

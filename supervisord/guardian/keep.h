@@ -3,9 +3,9 @@
 
 /*
  * Descriptors under a name. They live as long as the guardian, across its
- * upgrades, so a master or logger that dies finds everything again. Two kinds:
- * plain ones, the master's, and log pipes, whose read ends the logger gets
- * duplicates of.
+ * upgrades, so a helper that dies finds everything again. Two kinds: plain
+ * ones, the master's, and log pipes, whose read ends the logger gets duplicates
+ * of. Of the plain ones the broker gets those whose name begins with "broker/".
  */
 
 #include <stdbool.h>
@@ -18,9 +18,10 @@
 enum keep_flags {
 	KEEP_USED = 1,
 	KEEP_PIPE = 2,
-	KEEP_TOLD = 4,    /* pipe: the logger that runs now has it */
+	KEEP_TOLD = 4,    /* the logger or broker that runs now has it */
 	KEEP_DROPPED = 8, /* pipe: no new writer; kept until it is empty */
-	KEEP_TOLD_DROP = 16
+	KEEP_TOLD_DROP = 16,
+	KEEP_BROKER = 32 /* plain: the broker's, too */
 };
 
 struct kept {
@@ -31,10 +32,13 @@ struct kept {
 	uint32_t next;    /* index + 1: in its chain by name, or when free */
 	uint32_t todo_next;    /* index + 1: what the logger is to be told */
 	uint32_t dropped_next; /* index + 1 */
+	uint32_t broker_next;  /* index + 1 */
 	uint16_t flags;        /* enum keep_flags */
 	bool todo;
-	bool pad;
+	bool pad[5];
 };
+
+#define KEEP_BROKER_PREFIX "broker/"
 
 /* Takes fd, in place of what had the name. 0 or -errno (fd is closed). */
 int keep_set(const char *name, int fd);
@@ -57,6 +61,11 @@ uint32_t keep_index(const struct kept *k);
 int keep_tell(int logger);
 /* A new logger knows nothing. */
 void keep_untold(void);
+
+/* The same for the broker, which may have given one itself: it knows that. */
+int keep_tell_broker(int broker);
+void keep_untold_broker(void);
+void keep_broker_knows(const char *name);
 
 /* For upgrade.c: an entry as it was; its descriptor is open here. */
 int keep_restore(const struct kept *saved);

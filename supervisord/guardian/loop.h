@@ -20,17 +20,18 @@
 enum watch {
 	WATCH_SIGNALS,
 	WATCH_TIMER,
-	WATCH_MASTER,
-	WATCH_LOGGER,
+	WATCH_HELPER,
 	WATCH_ADOPTED
 };
 
 enum timer {
-	TIMER_SWEEP,    /* look for exits whose signal was merged (reap.c) */
-	TIMER_TREE,     /* look for descendants that are not ours (tree.c) */
-	TIMER_STAGED,   /* close what launches have copied by now (spawn.c) */
-	TIMER_MASTER,   /* start it again */
-	TIMER_LOGGER,   /* start it again */
+	TIMER_SWEEP,  /* look for exits whose signal was merged (reap.c) */
+	TIMER_TREE,   /* look for descendants that are not ours (tree.c) */
+	TIMER_STAGED, /* close what launches have copied by now (spawn.c) */
+	TIMER_MASTER, /* start it again */
+	TIMER_LOGGER, /* start it again */
+	TIMER_BROKER, /* start it again */
+	TIMER_BROKER_PATIENCE, /* it should have ended (broker.c) */
 	TIMER_CLOSED,   /* a master without a channel should have ended */
 	TIMER_UPGRADE,  /* try again: a launch was under way (upgrade.c) */
 	TIMER_PATIENCE, /* nobody carried the shutdown out (quit.c) */
@@ -39,7 +40,7 @@ enum timer {
 
 struct loop_event {
 	enum watch watch;
-	uint32_t slot;   /* WATCH_ADOPTED */
+	uint32_t slot;   /* WATCH_ADOPTED; WATCH_HELPER: which */
 	uint32_t events; /* EPOLLIN... */
 };
 

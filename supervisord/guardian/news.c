@@ -43,9 +43,15 @@ static struct {
 	struct msg_signal signal[32];
 	int64_t told[32]; /* when each was told last; 0: never */
 	unsigned stops;
-	struct msg_pid logger;
-	bool logger_up;
-} news = { .first = TABLE_NONE, .last = TABLE_NONE };
+
+	struct up {
+		enum msg_type type;
+		struct msg_pid body;
+		bool untold;
+	} ups[2];
+} news = { .first = TABLE_NONE,
+	.last = TABLE_NONE,
+	.ups = { { .type = MSG_LOGGER_UP }, { .type = MSG_BROKER_UP } } };
 
 void
 news_mark(struct slot *s, enum news what)
@@ -81,7 +87,7 @@ forget(struct slot *s)
 void
 news_free_if_done(struct slot *s)
 {
-	if (s->acked && s->news == 0 && s->tree == 0)
+	if (s->acked && s->news == 0 && s->tree == 0 && s->threads == 0)
 		table_free(s);
 }
 
@@ -116,11 +122,14 @@ news_stops(void)
 }
 
 void
-news_logger_up(pid_t pid)
+news_up(enum msg_type type, pid_t pid)
 {
-	news.logger.pid = pid;
-	news.logger.count++;
-	news.logger_up = true;
+	struct up *up = &news.ups[type == MSG_BROKER_UP];
+
+	up->body.pid = pid;
+	up->untold = pid > 0;
+	if (pid > 0)
+		up->body.count++;
 }
 
 bool
@@ -191,7 +200,8 @@ news_handover(unsigned masters, int last_status)
 		news_free_if_done(s);
 	}
 	news.answers_in = news.answers_out = 0;
-	news.logger_up = news.logger.pid != 0;
+	for (size_t i = 0; i < N_ELEMENTS(news.ups); i++)
+		news.ups[i].untold = news.ups[i].body.pid != 0;
 	repeat_signals();
 	news.phase = PHASE_HELLO;
 	news.cursor = 0;
@@ -220,9 +230,13 @@ send_children(int channel)
 	struct slot *s;
 
 	while ((s = table_next(news.cursor)) != NULL) {
-		int error =
-		    channel_send(channel, MSG_CHILD, &s->child, NULL, 0, -1);
+		int error = 0;
 
+		/* One that only waits for the broker is the master's no more.
+		 */
+		if (!s->acked || s->tree != 0)
+			error = channel_send(
+			    channel, MSG_CHILD, &s->child, NULL, 0, -1);
 		if (error < 0)
 			return error;
 		news.cursor = s->child.slot + 1;
@@ -362,16 +376,30 @@ send_answers(int channel)
 	return 0;
 }
 
+static int
+send_ups(int channel)
+{
+	for (size_t i = 0; i < N_ELEMENTS(news.ups); i++) {
+		struct up *up = &news.ups[i];
+		int error = 0;
+
+		if (up->untold)
+			error = channel_send(
+			    channel, up->type, &up->body, NULL, 0, -1);
+		if (error < 0)
+			return error;
+		up->untold = false;
+	}
+	return 0;
+}
+
 int
 news_send(int channel)
 {
 	int error = hand_over(channel);
 
-	if (error == 0 && news.logger_up) {
-		error = channel_send(
-		    channel, MSG_LOGGER_UP, &news.logger, NULL, 0, -1);
-		news.logger_up = error < 0;
-	}
+	if (error == 0)
+		error = send_ups(channel);
 	if (error == 0)
 		error = send_slots(channel);
 	if (error == 0)

@@ -25,8 +25,8 @@ void news_signal(const struct signalfd_siginfo *info);
 /* TERM and INT so far. */
 unsigned news_stops(void);
 
-/* A logger (re)started. */
-void news_logger_up(pid_t pid);
+/* MSG_LOGGER_UP, MSG_BROKER_UP: one (re)started; pid 0: there is none. */
+void news_up(enum msg_type type, pid_t pid);
 
 /*
  * The few answers that no slot can hold. While there is no room for one more,

@@ -12,7 +12,7 @@
 #include "supervisord/guardian/tree.h"
 
 #define MASTER_PATIENCE (10 * NS_PER_SEC)
-#define LOGGER_PATIENCE (5 * NS_PER_SEC)
+#define HELPER_PATIENCE (5 * NS_PER_SEC)
 #define KILLED_PATIENCE (5 * NS_PER_SEC) /* some can't die: a dead disk */
 
 static enum {
@@ -38,18 +38,16 @@ quit(int status)
 	phase = FINISHING;
 	exit_status = status;
 	helpers_finish();
+	loop_timer_off(TIMER_BROKER_PATIENCE);
 	loop_timer_off(TIMER_PATIENCE);
-	loop_timer_off(TIMER_MASTER);
-	loop_timer_off(TIMER_LOGGER);
-	loop_timer(TIMER_PATIENCE, clock_mono() + LOGGER_PATIENCE);
+	loop_timer(TIMER_PATIENCE, clock_mono() + HELPER_PATIENCE);
 }
 
 static void
 start_killing(void)
 {
 	phase = KILLING;
-	if (logger.pid > 0)
-		kill(logger.pid, SIGKILL);
+	helpers_kill();
 	ends_seen = reap_count();
 	tree_kill_all();
 	loop_timer_off(TIMER_PATIENCE);
@@ -59,7 +57,7 @@ start_killing(void)
 void
 quit_step(void)
 {
-	if (phase == FINISHING && logger.pid == 0 && master.pid == 0)
+	if (phase == FINISHING && helpers_are_gone())
 		start_killing();
 	if (phase != KILLING)
 		return;
@@ -90,7 +88,6 @@ quit_patience_over(void)
 		start_killing();
 		break;
 	case FINISHING:
-		log_warn("the logger has not ended in time");
 		start_killing();
 		break;
 	case KILLING:

@@ -3,7 +3,8 @@
 
 /*
  * The end of supervisord. The master orders it when all is stopped: the logger
- * may empty its pipes, whatever still lives is killed. Should the master not
+ * may empty its pipes, the broker end its commits, whatever still lives is
+ * killed. Should the master not
  * manage to, in spite of a second TERM or a QUIT, the guardian does it alone.
  */
 

@@ -11,7 +11,9 @@
 
 #include "supervisord/base/clock.h"
 #include "supervisord/base/util.h"
+#include "supervisord/guardian/broker.h"
 #include "supervisord/guardian/helpers.h"
+#include "supervisord/guardian/hybrid.h"
 #include "supervisord/guardian/loop.h"
 #include "supervisord/guardian/news.h"
 #include "supervisord/guardian/spawn.h"
@@ -56,6 +58,7 @@ child_ended(struct slot *s, const siginfo_t *info, const struct rusage *used)
 	if (spawn_failed(c->slot, &c->stage, &c->error))
 		c->flags |= CHILD_NO_EXEC;
 	news_mark(s, NEWS_EXITED);
+	hybrid_ended(s, broker_reads());
 	tree_child_ended(s);
 }
 

@@ -12,8 +12,10 @@
 #include "supervisord/base/clock.h"
 #include "supervisord/base/log.h"
 #include "supervisord/guardian/books.h"
+#include "supervisord/guardian/broker.h"
 #include "supervisord/guardian/guardian.h"
 #include "supervisord/guardian/helpers.h"
+#include "supervisord/guardian/hybrid.h"
 #include "supervisord/guardian/keep.h"
 #include "supervisord/guardian/loop.h"
 #include "supervisord/guardian/news.h"
@@ -24,6 +26,7 @@
 #include "supervisord/guardian/tree.h"
 #include "supervisord/guardian/upgrade.h"
 #include "supervisord/proto/stages.h"
+#include "workers/launch/launch.h"
 
 #define READ_AT_A_TIME 16 /* then exits get their turn */
 #define DRAIN_AT_MOST  100000
@@ -65,17 +68,106 @@ open_outputs(const struct msg_launch *m, struct spawn *spawn)
 	return spawn->err_fd;
 }
 
-static void
-launch(const struct msg_launch *m)
+/* Of what the child gets beyond its output: what is kept here as "socket/NAME",
+ * then the two of a hybrid worker. */
+struct extras {
+	int fds[SPAWN_FDS];
+	unsigned count;
+	int task_fd; /* the worker's end, ours until it has it; -1 */
+};
+
+static int
+find_sockets(const struct spawn *spawn, struct extras *ret)
+{
+	const char *book = spawn->book->data;
+	uint64_t size = spawn->book->size;
+	unsigned n = launch_sockets(book, size, spawn->spec);
+
+	for (unsigned i = 0; i < n; i++) {
+		const char *name = launch_socket(book, size, spawn->spec, i);
+		char kept[PROTO_NAME] = "socket/";
+		size_t prefix = strlen(kept);
+
+		if (name == NULL)
+			return -EPROTO;
+		if (strlen(name) >= sizeof kept - prefix)
+			return -ENAMETOOLONG;
+		memcpy(kept + prefix, name, strlen(name) + 1);
+		ret->fds[i] = keep_get(kept);
+		if (ret->fds[i] < 0)
+			return -ENOENT;
+	}
+	ret->count = n;
+	return 0;
+}
+
+/* 0, or -errno and at which stage. */
+static int
+find_extras(const struct msg_launch *m, struct slot *s,
+    const struct spawn *spawn, struct extras *ret, enum launch_stage *stage)
+{
+	int error;
+
+	ret->count = 0;
+	ret->task_fd = -1;
+	*stage = STAGE_SOCKETS;
+	error = find_sockets(spawn, ret);
+	if (error < 0 || m->threads == 0)
+		return error;
+	*stage = STAGE_CHANNEL;
+	error = hybrid_make(s, m->threads, &ret->task_fd);
+	if (error < 0)
+		return error;
+	ret->fds[ret->count++] = ret->task_fd;
+	ret->fds[ret->count++] = s->memory_fd;
+	return 0;
+}
+
+/* 0, or -errno and at which stage. */
+static int
+launch_into(const struct msg_launch *m, struct slot *s, struct book *book,
+    enum launch_stage *stage)
 {
 	struct spawn spawn = {
-		.book = books_get(m->book), .spec = m->spec, .index = m->index
+		.book = book, .spec = m->spec, .index = m->index
 	};
-	struct slot *s;
+	struct extras extras;
 	pid_t pid;
 	int error;
 
-	if (spawn.book == NULL) {
+	s->cookie = m->cookie;
+	s->child.tag = tag_of(s->child.slot, s->child.gen);
+	s->child.started_mono = clock_mono();
+	spawn.slot = s->child.slot;
+	spawn.tag = s->child.tag;
+	error = find_extras(m, s, &spawn, &extras, stage);
+	if (error < 0)
+		return error;
+	spawn.fds = extras.fds;
+	spawn.fd_count = extras.count;
+	*stage = STAGE_PIPE;
+	error = open_outputs(m, &spawn);
+	if (error == 0) {
+		*stage = STAGE_FORK;
+		pid = spawn_child(&spawn);
+		if (pid > 0)
+			table_set_pid(s, pid);
+		error = pid < 0 ? pid : 0;
+	}
+	if (extras.task_fd >= 0)
+		close(extras.task_fd);
+	return error;
+}
+
+static void
+launch(const struct msg_launch *m)
+{
+	enum launch_stage stage = STAGE_NONE;
+	struct book *book = books_get(m->book);
+	struct slot *s;
+	int error;
+
+	if (book == NULL) {
 		news_not_launched(m->cookie, STAGE_SPEC, ENOENT);
 		return;
 	}
@@ -84,25 +176,15 @@ launch(const struct msg_launch *m)
 		news_not_launched(m->cookie, STAGE_TABLE, ENOSPC);
 		return;
 	}
-	error = open_outputs(m, &spawn);
+	error = launch_into(m, s, book, &stage);
 	if (error < 0) {
+		hybrid_close(s);
 		table_free(s);
-		news_not_launched(m->cookie, STAGE_PIPE, error);
+		news_not_launched(m->cookie, stage, error);
 		return;
 	}
-	s->cookie = m->cookie;
-	s->child.tag = tag_of(s->child.slot, s->child.gen);
-	s->child.started_mono = clock_mono();
-	spawn.slot = s->child.slot;
-	spawn.tag = s->child.tag;
-	pid = spawn_child(&spawn);
-	if (pid < 0) {
-		table_free(s);
-		news_not_launched(m->cookie, STAGE_FORK, pid);
-		return;
-	}
-	table_set_pid(s, pid);
 	news_mark(s, NEWS_LAUNCHED);
+	hybrid_launched(s);
 }
 
 /* Until it is reaped its pid is nobody else's, so kill is safe. */
@@ -288,7 +370,13 @@ request(struct msg *m)
 		drop(&m->u.DROP);
 		return 0;
 	case MSG_LOGGER_PEER:
-		helper_logger_peer(m->fd);
+		helper_peer(&logger, m->fd);
+		return 0;
+	case MSG_BROKER_PEER:
+		helper_peer(&broker, m->fd);
+		return 0;
+	case MSG_BROKER_WANTED:
+		broker_want(m->u.BROKER_WANTED.value != 0);
 		return 0;
 	case MSG_ADOPT:
 		adopt(&m->u.ADOPT);
@@ -317,8 +405,6 @@ request(struct msg *m)
 	case MSG_LOGGER_UP:
 	case MSG_NOT_UPGRADED:
 	case MSG_BROKER_UP:
-	case MSG_BROKER_WANTED:
-	case MSG_BROKER_PEER:
 	case MSG_BROKER_FD:
 	case MSG_CHANNEL:
 	case MSG_CHANNEL_SLOTS:
@@ -385,9 +471,9 @@ requests_read(void)
 			return;
 		got = read_one();
 		if (got == -EPROTO)
-			helper_master_broken();
+			helper_broken(&master);
 		else if (got < 0)
-			helper_master_closed();
+			helper_closed(&master);
 		if (got <= 0)
 			return;
 	}

@@ -17,6 +17,7 @@
 #include "supervisord/base/clock.h"
 #include "supervisord/base/log.h"
 #include "supervisord/base/util.h"
+#include "supervisord/guardian/broker.h"
 #include "supervisord/guardian/guardian.h"
 #include "supervisord/guardian/helpers.h"
 #include "supervisord/guardian/keep.h"
@@ -324,11 +325,8 @@ on_event(const struct loop_event *e)
 	case WATCH_SIGNALS:
 		read_signals();
 		break;
-	case WATCH_MASTER:
-		helper_master_event(e->events);
-		break;
-	case WATCH_LOGGER:
-		helper_logger_event(e->events);
+	case WATCH_HELPER:
+		helper_event((enum helper_id)e->slot, e->events);
 		break;
 	case WATCH_ADOPTED:
 		reap_adopted(e->slot);
@@ -352,10 +350,16 @@ on_timer(enum timer timer)
 		spawn_tidy();
 		break;
 	case TIMER_MASTER:
-		helper_start_master();
+		helper_start(&master);
 		break;
 	case TIMER_LOGGER:
-		helper_start_logger();
+		helper_start(&logger);
+		break;
+	case TIMER_BROKER:
+		helper_start(&broker);
+		break;
+	case TIMER_BROKER_PATIENCE:
+		broker_patience_over();
 		break;
 	case TIMER_CLOSED:
 		helper_master_stays();

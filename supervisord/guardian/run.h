@@ -3,7 +3,7 @@
 
 /* The guardian's life from its start to guardian_exit. */
 
-/* Finds the own program and those of master and logger. 0, or said why not. */
+/* Finds the own program and those of the helpers. 0, or said why not. */
 int run_locate(char **argv);
 
 /*

@@ -32,6 +32,7 @@ struct lane {
 	int tid; /* the kernel clears it once the memory is ours again */
 	uint32_t unshared; /* the child sets it once the descriptors are */
 	bool staged;       /* order.out_fd and err_fd are to be closed */
+	int fds[SPAWN_FDS];
 };
 
 static _Alignas(4096) char rooms[LANES][LANE_STACK + LANE_ROOM];
@@ -138,40 +139,52 @@ free_lane(void)
 	return NULL;
 }
 
-/* Only what a child that gives up all but the low descriptors still has. */
+/* A child that shares the descriptors gives up all but the low ones. */
 static bool
 fits_a_lane(const struct spawn *s)
 {
 	size_t scratch = launch_scratch(s->book->data, s->book->size, s->spec);
 
 	return spawn_way == SPAWN_SHARED && scratch <= LANE_ROOM &&
-	       s->out_fd < LOOP_LOW_FDS && s->err_fd < LOOP_LOW_FDS;
+	       (s->fd_count > 0 ||
+		   (s->out_fd < LOOP_LOW_FDS && s->err_fd < LOOP_LOW_FDS));
 }
 
+/*
+ * One that gets more than its output has a descriptor table of its own from
+ * the start: that is dearer in a large fleet, and has no need of low numbers.
+ */
 static pid_t
 spawn_shared(struct lane *l, const struct launch_order *o, struct book *book)
 {
 	char *room = rooms[l - lanes];
+	bool own_table = o->fd_count > 0;
 	pid_t pid;
 	int error;
 
 	l->order = *o;
-	l->order.unshare_from = LOOP_LOW_FDS;
+	l->order.unshare_from = own_table ? 0 : LOOP_LOW_FDS;
 	l->order.ret_unshared = &l->unshared;
 	l->order.scratch = room + LANE_STACK;
 	l->order.scratch_size = LANE_ROOM;
+	for (unsigned i = 0; i < o->fd_count; i++)
+		l->fds[i] = o->fds[i];
+	l->order.fds = l->fds;
 	l->unshared = 0;
 	l->tid = 1;
 	pid = clone(launch_child, room + LANE_STACK,
-	    CLONE_VM | CLONE_FILES | CLONE_CHILD_CLEARTID | SIGCHLD, &l->order,
-	    NULL, NULL, &l->tid);
+	    CLONE_VM | (own_table ? 0 : CLONE_FILES) | CLONE_CHILD_CLEARTID |
+		SIGCHLD,
+	    &l->order, NULL, NULL, &l->tid);
 	error = errno;
 	if (pid < 0) {
 		l->tid = 0;
 		return -error;
 	}
 	l->book = book;
-	l->staged = true;
+	l->staged = !own_table;
+	if (own_table)
+		close_staged(&l->order);
 	lanes_busy++;
 	books_hold(book);
 	return pid;
@@ -192,6 +205,7 @@ spawn_fork(struct launch_order *o)
 pid_t
 spawn_child(const struct spawn *s)
 {
+	int fds[SPAWN_FDS];
 	struct launch_order o = { .book = s->book->data,
 		.book_size = s->book->size,
 		.spec = s->spec,
@@ -199,12 +213,16 @@ spawn_child(const struct spawn *s)
 		.null_fd = LOOP_NULL,
 		.out_fd = s->out_fd,
 		.err_fd = s->err_fd,
+		.fds = fds,
+		.fd_count = s->fd_count,
 		.tag = s->tag,
 		.nofile = { worker_nofile.rlim_cur, worker_nofile.rlim_max },
 		.report = &reports[s->slot] };
 	struct lane *l;
 	pid_t pid;
 
+	for (unsigned i = 0; i < s->fd_count; i++)
+		fds[i] = s->fds[i];
 	spawn_forget(s->slot);
 	spawn_tidy();
 	l = fits_a_lane(s) ? free_lane() : NULL;

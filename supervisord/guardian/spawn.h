@@ -14,6 +14,10 @@
 #include <sys/types.h>
 
 #include "supervisord/guardian/books.h"
+#include "supervisord/proto/book.h"
+
+/* The listening sockets, the task socket, the slots' memory. */
+#define SPAWN_FDS (BOOK_SOCKETS + 2)
 
 struct spawn {
 	struct book *book;
@@ -23,6 +27,8 @@ struct spawn {
 	uint64_t tag;
 	int out_fd; /* taken; -1: the guardian's own; LOOP_NULL: /dev/null */
 	int err_fd; /* as out_fd; 1: the same as stdout */
+	const int *fds;    /* become 3, 4... in the child; the caller's */
+	unsigned fd_count; /* at most SPAWN_FDS */
 };
 
 /* nofile: what workers get. Reports live at report_fd, or a new one if -1. */

@@ -45,7 +45,8 @@ table_alloc(const char *name)
 	s->child.gen = gen != 0 ? gen : 1;
 	s->child.state = CHILD_ALIVE;
 	s->news_prev = s->news_next = s->tree_next = TABLE_NONE;
-	s->pidfd = -1;
+	s->hybrid_prev = s->hybrid_next = TABLE_NONE;
+	s->pidfd = s->task_fd = s->memory_fd = -1;
 	snprintf(s->child.name, sizeof s->child.name, "%s", name);
 	return s;
 }
@@ -155,7 +156,8 @@ table_restore(const struct msg_child *row)
 	memset(s, 0, sizeof *s);
 	s->child = *row;
 	s->news_prev = s->news_next = s->tree_next = TABLE_NONE;
-	s->pidfd = -1;
+	s->hybrid_prev = s->hybrid_next = TABLE_NONE;
+	s->pidfd = s->task_fd = s->memory_fd = -1;
 	if (row->slot >= table.used)
 		table.used = row->slot + 1;
 	if (indexed(s))

@@ -32,6 +32,15 @@ enum tree_flags {
 	TREE_SEEN = 8   /* found a descendant in the scan under way */
 };
 
+/* A task socket (hybrid.c). The first three: what the broker that runs now
+ * has been told. */
+enum hybrid_flags {
+	HYBRID_TOLD = 1,
+	HYBRID_TOLD_SLOTS = 2,
+	HYBRID_TOLD_EXIT = 4,
+	HYBRID_TODO = 8 /* there is something to tell */
+};
+
 struct slot {
 	struct msg_child child; /* state 0: the slot is free */
 	uint32_t cookie;        /* of the launch, for NEWS_LAUNCHED */
@@ -42,7 +51,12 @@ struct slot {
 	uint16_t news;     /* enum news */
 	uint8_t tree;      /* enum tree_flags */
 	uint8_t tree_sign; /* the signal descendants get */
-	bool acked;        /* free it once it has no news and no tree watch */
+	bool acked; /* free it once it has no news, tree watch or task socket */
+	uint8_t hybrid;    /* enum hybrid_flags */
+	uint32_t threads;  /* 0: it has no task socket */
+	int32_t task_fd;   /* the broker's end; -1 */
+	int32_t memory_fd; /* the slots of its threads (wire.h); -1 */
+	uint32_t hybrid_prev, hybrid_next;
 };
 
 extern struct slot table_slots[TABLE_SLOTS];

@@ -14,6 +14,7 @@
 #include "supervisord/base/util.h"
 #include "supervisord/guardian/guardian.h"
 #include "supervisord/guardian/helpers.h"
+#include "supervisord/guardian/hybrid.h"
 #include "supervisord/guardian/keep.h"
 #include "supervisord/guardian/loop.h"
 #include "supervisord/guardian/news.h"
@@ -48,6 +49,9 @@ struct saved_head {
 	int64_t started_wall_ms;
 	uint64_t nofile_cur, nofile_max;
 	struct news_saved news;
+	int32_t broker_pid;
+	int32_t broker_channel; /* 0: none, as an older program leaves it */
+	uint32_t broker_starts, broker_wanted;
 };
 
 struct saved_child {
@@ -56,6 +60,9 @@ struct saved_child {
 	uint32_t acked;
 	uint32_t tree_watched;
 	uint32_t tree_sign;
+	uint32_t threads; /* 0: none of the two that follow */
+	int32_t task_fd, memory_fd;
+	uint32_t pad;
 };
 
 struct saved_kept {
@@ -97,7 +104,10 @@ put_children(int fd)
 			.pidfd = s->pidfd,
 			.acked = s->acked,
 			.tree_watched = s->tree != 0,
-			.tree_sign = s->tree_sign };
+			.tree_sign = s->tree_sign,
+			.threads = s->threads,
+			.task_fd = s->task_fd,
+			.memory_fd = s->memory_fd };
 
 		c.child.slot = i;
 		error = put(fd, &c, sizeof c);
@@ -151,6 +161,10 @@ fill_head(void)
 		.logger_channel = logger.channel,
 		.master_starts = master.starts,
 		.logger_starts = logger.starts,
+		.broker_pid = broker.pid,
+		.broker_channel = MAX_OF(broker.channel, 0),
+		.broker_starts = broker.starts,
+		.broker_wanted = broker.wanted,
 		.ready_fd = guardian.ready_fd,
 		.ready = guardian.ready,
 		.log_level = guardian.log_level,
@@ -199,14 +213,19 @@ set_all_cloexec(const struct saved_head *h, bool on)
 	set_cloexec(h->report_fd, on);
 	set_cloexec(h->master_channel, on);
 	set_cloexec(h->logger_channel, on);
+	if (h->broker_channel > 0)
+		set_cloexec(h->broker_channel, on);
 	set_cloexec(h->ready_fd, on);
 	for (uint32_t i = 0; (k = keep_next(i)) != NULL;
 	     i = keep_index(k) + 1) {
 		set_cloexec(k->fd, on);
 		set_cloexec(k->write_fd, on);
 	}
-	for (uint32_t i = 0; i < table_used(); i++)
+	for (uint32_t i = 0; i < table_used(); i++) {
 		set_cloexec(table_slots[i].pidfd, on);
+		set_cloexec(table_slots[i].task_fd, on);
+		set_cloexec(table_slots[i].memory_fd, on);
+	}
 }
 
 static int
@@ -344,6 +363,11 @@ restore_child(const struct saved_child *c)
 		(void)loop_watch(
 		    s->pidfd, WATCH_ADOPTED, c->child.slot, EPOLLIN);
 	}
+	if (c->child.state != 0 && c->threads > 0) {
+		set_cloexec(c->task_fd, true);
+		set_cloexec(c->memory_fd, true);
+		hybrid_restore(s, c->threads, c->task_fd, c->memory_fd);
+	}
 	if (c->child.state != 0 && c->tree_watched) {
 		struct msg_tree again = { c->child.slot, c->child.gen,
 			(int32_t)c->tree_sign, 0 };
@@ -394,6 +418,10 @@ upgrade_restore(void)
 	news_restore(&head.news);
 	master.starts = head.master_starts;
 	logger.starts = head.logger_starts;
-	helpers_replace(head.master_pid, head.master_channel, head.logger_pid,
-	    head.logger_channel);
+	broker.starts = head.broker_starts;
+	broker.wanted = head.broker_wanted != 0;
+	helper_replace(&master, head.master_pid, head.master_channel);
+	helper_replace(&logger, head.logger_pid, head.logger_channel);
+	helper_replace(&broker, head.broker_pid,
+	    head.broker_channel > 0 ? head.broker_channel : -1);
 }

@@ -4,8 +4,8 @@
 /*
  * The running program is replaced by the one on disk: the tables go into a
  * memfd, descriptors stay open, and the same process goes on in the new
- * program, still the parent of every worker. master and logger are started
- * anew, as after any other of their ends.
+ * program, still the parent of every worker. The helpers are started anew,
+ * as after any other of their ends.
  */
 
 #include <stdbool.h>

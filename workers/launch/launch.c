@@ -72,6 +72,30 @@ connect(const struct launch_order *o, int from, int to, enum launch_stage stage)
 		fail(o, stage, error);
 }
 
+/*
+ * A descriptor may lie where another one is to go: whatever lies below the end
+ * of these places is moved out of the way first. The copies alone are not
+ * close-on-exec.
+ */
+static void
+pass_on(const struct launch_order *o)
+{
+	int end = BOOK_FIRST_FD + (int)o->fd_count;
+
+	for (unsigned i = 0; i < o->fd_count; i++) {
+		long fd = o->fds[i];
+
+		if (fd >= end)
+			continue;
+		fd = sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, end);
+		if (fd < 0)
+			fail(o, STAGE_SOCKETS, fd);
+		o->fds[i] = (int)fd;
+	}
+	for (unsigned i = 0; i < o->fd_count; i++)
+		connect(o, o->fds[i], BOOK_FIRST_FD + (int)i, STAGE_SOCKETS);
+}
+
 static void
 set_limits(const struct launch_order *o)
 {
@@ -173,6 +197,7 @@ launch_child(void *arg)
 
 	own_descriptors(o);
 	own_scratch(o);
+	o->pid = (uint32_t)sys0(SYS_getpid);
 	error = spec_read(o, &s);
 	if (error < 0)
 		fail(o, STAGE_SPEC, error);
@@ -182,6 +207,7 @@ launch_child(void *arg)
 	connect(o, o->null_fd, 0, STAGE_STDIN);
 	connect(o, o->out_fd, 1, STAGE_OUTPUT);
 	connect(o, o->err_fd, 2, STAGE_OUTPUT);
+	pass_on(o);
 	set_limits(o);
 	if (s.umask != BOOK_NO_UMASK)
 		sys1(SYS_umask, s.umask & 07777);

@@ -21,9 +21,12 @@ struct launch_order {
 	uint64_t book_size;
 	uint64_t spec; /* offset in the book; checked by the child */
 	uint32_t index;
-	int null_fd; /* becomes stdin */
-	int out_fd;  /* -1: the guardian's own */
-	int err_fd;  /* -1: the guardian's own; 1: the same as stdout */
+	uint32_t pid; /* the child finds it out */
+	int null_fd;  /* becomes stdin */
+	int out_fd;   /* -1: the guardian's own */
+	int err_fd;   /* -1: the guardian's own; 1: the same as stdout */
+	int *fds;     /* become BOOK_FIRST_FD and the next ones; overwritten */
+	unsigned fd_count;
 	unsigned unshare_from; /* give up the shared descriptor table, and these
 				* of the copy; 0: nothing is shared (a fork) */
 	uint32_t *ret_unshared; /* becomes 1: the table is not used any more */
@@ -40,6 +43,15 @@ struct launch_order {
  * child says what is wrong with it).
  */
 size_t launch_scratch(const char *book, uint64_t size, uint64_t spec);
+
+/*
+ * What the guardian has to find for it: how many listening sockets, at most
+ * BOOK_SOCKETS (0 if there is no valid spec), and the n-th one's name in the
+ * book, or NULL.
+ */
+unsigned launch_sockets(const char *book, uint64_t size, uint64_t spec);
+const char *launch_socket(
+    const char *book, uint64_t size, uint64_t spec, unsigned n);
 
 /* Never returns. The argument is a struct launch_order (clone wants void). */
 int launch_child(void *order);
