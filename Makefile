@@ -176,6 +176,11 @@ $(D)/tests/bench/%: tests/bench/%.c
 	$(SAY) CC $<
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARNINGS) -static -o $@ $<
+# The queue's prototype commits through SQLite.
+$(D)/tests/bench/queue: tests/bench/queue.c $(OBJ)/supervisord/proto/wire.o
+	$(SAY) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARNINGS) -I. -o $@ $^ $(shell $(PKG_CONFIG) --libs sqlite3) -lpthread
 # The measured worker itself starts without libc: one page to map.
 $(D)/tests/bench/tiny: tests/bench/tiny.c
 	$(SAY) CC $<
