@@ -1,0 +1,546 @@
+/* Frames of clients (proto/wire.h): many in one recv, taken where they lie. */
+
+#include <endian.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "supervisord/base/log.h"
+#include "supervisord/broker/clients_int.h"
+#include "supervisord/broker/submission.h"
+#include "supervisord/broker/validate.h"
+
+#define SERIES_MAX 16 /* bodies in pieces at the same time */
+/* Of all pieces of a request. */
+#define BODY_MAX (WIRE_PAYLOAD_MAX + WIRE_BODY)
+
+/* A body of which pieces are still to come. */
+struct series {
+	struct list link;
+	uint8_t type, flags;
+	uint64_t id;
+	struct buf body;
+};
+
+/* A submit that is not answered yet, or whose end is waited for. */
+struct pending {
+	struct list link;
+	struct client *c; /* NULL: gone */
+	uint64_t tag;
+	bool wait;
+	struct waiter waiter;
+};
+
+/* --- out ------------------------------------------------------------------ */
+
+static void
+put_frame(struct client *c, const struct wire_head *head, const void *part,
+    size_t part_size, const void *body, size_t size)
+{
+	char *to;
+
+	if (!buf_reserve(&c->out, WIRE_HEAD + part_size + size))
+		return;
+	to = c->out.data + c->out.size;
+	wire_put_head(to, head);
+	if (part_size > 0)
+		memcpy(to + WIRE_HEAD, part, part_size);
+	if (size > 0)
+		memcpy(to + WIRE_HEAD + part_size, body, size);
+	c->out.size += WIRE_HEAD + part_size + size;
+}
+
+void
+frames_put(struct client *c, enum wire_type type, uint8_t flags, uint64_t id,
+    const void *part, size_t part_size, const void *body, size_t size)
+{
+	const char *rest = body;
+	bool more;
+
+	if (c->broken)
+		return;
+	do {
+		size_t n =
+		    size < WIRE_BODY - part_size ? size : WIRE_BODY - part_size;
+		struct wire_head head = { (uint32_t)(part_size + n),
+			(uint8_t)type, flags, 0, id };
+
+		more = n < size;
+		if (more)
+			head.flags |= WIRE_MORE;
+		put_frame(c, &head, part, part_size, rest, n);
+		flags |= WIRE_LATER;
+		part_size = 0;
+		rest += n;
+		size -= n;
+	} while (more);
+	client_touch(c);
+}
+
+void
+frames_refuse(
+    struct client *c, uint64_t tag, enum queue_error e, const char *words)
+{
+	int32_t code = (int32_t)htole32((uint32_t)queue_error_code(e));
+	char text[512];
+
+	snprintf(text, sizeof text, "%s: %s", queue_error_name(e),
+	    words != NULL ? words : queue_error_words(e));
+	frames_put(
+	    c, WIRE_REFUSED, 0, tag, &code, sizeof code, text, strlen(text));
+}
+
+/* What it sends makes no sense: the rest won't either. */
+static void
+protocol_error(struct client *c, const char *words)
+{
+	log_info("clients: pid %d breaks the protocol: %s", (int)c->pid, words);
+	frames_refuse(c, 0, QERR_BAD_VALUE, words);
+	client_finish(c);
+}
+
+/* --- submits and waits ---------------------------------------------------- */
+
+static struct pending *
+pending_new(struct client *c, uint64_t tag)
+{
+	struct pending *p = calloc(1, sizeof *p);
+
+	if (p == NULL)
+		return NULL;
+	p->c = c;
+	p->tag = tag;
+	list_init(&p->waiter.link);
+	list_append(&c->pending, &p->link);
+	client_began(c);
+	return p;
+}
+
+static void
+pending_free(struct pending *p)
+{
+	if (p->c != NULL)
+		client_answered(p->c);
+	list_remove(&p->link);
+	free(p);
+}
+
+static void
+waited(struct waiter *w, enum queue_error error, const struct task_row *row)
+{
+	struct pending *p = w->arg;
+	struct wire_result head = { 0 };
+	const char *text = NULL;
+	size_t size = 0;
+	uint8_t flags = 0;
+
+	if (p->c != NULL && row == NULL) {
+		frames_refuse(p->c, p->tag, error, NULL);
+	} else if (p->c != NULL) {
+		head.state = row->state;
+		head.attempts = htole32(row->attempts);
+		if (row->state != TASK_DONE) {
+			text = row->error;
+			size = text != NULL ? strlen(text) : 0;
+		} else if (row->result != NULL) {
+			text = row->result->data;
+			size = row->result->size;
+			flags = row->result_json ? WIRE_JSON : 0;
+		}
+		frames_put(p->c, WIRE_RESULT, flags, row->id, &head,
+		    sizeof head, text, size);
+	}
+	pending_free(p);
+}
+
+static void
+start_waiting(struct pending *p, uint64_t id)
+{
+	p->waiter.ended = waited;
+	p->waiter.arg = p;
+	core_wait(p->c->of->b, id, &p->waiter);
+}
+
+static void
+submitted(void *arg, enum queue_error error, uint64_t id, bool existed)
+{
+	struct pending *p = arg;
+
+	struct {
+		uint64_t tag;
+		uint8_t existed, pad[7];
+	} body = { htole64(p->tag), existed, { 0 } };
+
+	if (p->c == NULL) {
+		pending_free(p);
+	} else if (error != QERR_NONE) {
+		frames_refuse(p->c, p->tag, error, NULL);
+		pending_free(p);
+	} else {
+		frames_put(
+		    p->c, WIRE_ACCEPTED, 0, id, &body, sizeof body, NULL, 0);
+		if (p->wait)
+			start_waiting(p, id);
+		else
+			pending_free(p);
+	}
+}
+
+static void
+drop_series(struct client *c, struct series *s)
+{
+	list_remove(&s->link);
+	c->series_count--;
+	buf_done(&s->body);
+	free(s);
+}
+
+static void
+drop_all_series(struct client *c)
+{
+	struct list *l, *tmp;
+
+	LIST_FOREACH(l, tmp, &c->series)
+		drop_series(c, LIST_ENTRY(l, struct series, link));
+}
+
+void
+frames_abandon(struct client *c)
+{
+	struct list *l, *tmp;
+
+	LIST_FOREACH(l, tmp, &c->pending) {
+		struct pending *p = LIST_ENTRY(l, struct pending, link);
+
+		list_remove(l);
+		p->c = NULL;
+		/* One that is not committed yet is freed by submitted. */
+		if (p->waiter.ended != NULL) {
+			core_unwait(&p->waiter);
+			free(p);
+		}
+	}
+	drop_all_series(c);
+}
+
+/* --- SUBMIT --------------------------------------------------------------- */
+
+static char *
+text_of(const char *from, size_t size)
+{
+	return size > 0 ? strndup(from, size) : NULL;
+}
+
+/* JSON goes to workers as a line as well: blanks that end one are others. */
+static struct body *
+payload_of(const char *from, size_t size, bool json)
+{
+	struct body *b = body_new(from, size);
+
+	if (b == NULL || !json ||
+	    (memchr(b->data, '\n', size) == NULL &&
+		memchr(b->data, '\r', size) == NULL))
+		return b;
+	for (size_t i = 0; i < size; i++) {
+		if (b->data[i] == '\n' || b->data[i] == '\r')
+			b->data[i] = ' ';
+	}
+	return b;
+}
+
+static void
+get_submit(const char *body, struct wire_submit *ret)
+{
+	memcpy(ret, body, sizeof *ret);
+	ret->key_size = le16toh(ret->key_size);
+	ret->limit_key_size = le16toh(ret->limit_key_size);
+	ret->retries = (int32_t)le32toh((uint32_t)ret->retries);
+	ret->timeout_ms = (int32_t)le32toh((uint32_t)ret->timeout_ms);
+	ret->delay_ms = le64toh(ret->delay_ms);
+}
+
+/* 0, or an enum queue_error; words only where its own do not do. */
+static int
+check_submit(const struct wire_submit *w, const char *texts, size_t size,
+    bool json, char *why, size_t why_size)
+{
+	size_t head = (size_t)w->worker_size + w->func_size + w->key_size +
+		      w->limit_key_size;
+	const char *func = texts + w->worker_size;
+	int e = 0;
+
+	if (head > size || w->priority >= PRIORITIES || w->retries < -1 ||
+	    w->retries > 1000000 || w->timeout_ms < -1 ||
+	    w->delay_ms > 3660ULL * 86400 * 1000) {
+		snprintf(why, why_size, "SUBMIT: a field is out of its range");
+		return QERR_BAD_VALUE;
+	}
+	if (w->worker_size == 0 || w->worker_size > WORKER_NAME_MAX ||
+	    memchr(texts, '\0', w->worker_size) != NULL)
+		return QERR_NO_WORKER;
+	e = submission_check_name(
+	    "func", func, w->func_size, WIRE_FUNC_MAX, why, why_size);
+	if (e == 0 && w->key_size > 0)
+		e = submission_check_name("key", func + w->func_size,
+		    w->key_size, WIRE_KEY_MAX, why, why_size);
+	if (e == 0 && w->limit_key_size > 0)
+		e = submission_check_name("limit_key",
+		    func + w->func_size + w->key_size, w->limit_key_size,
+		    WIRE_KEY_MAX, why, why_size);
+	if (e == 0 && size - head > WIRE_PAYLOAD_MAX)
+		e = QERR_TOO_LARGE;
+	if (e == 0 && json && size > head &&
+	    !json_valid(texts + head, size - head))
+		e = QERR_NOT_JSON;
+	return e;
+}
+
+static struct submission *
+make_submission(
+    const struct wire_submit *w, const char *texts, size_t size, bool json)
+{
+	struct submission *s = submission_new();
+	const char *at = texts + w->worker_size;
+
+	if (s == NULL)
+		return NULL;
+	memcpy(s->worker, texts, w->worker_size);
+	s->worker[w->worker_size] = '\0';
+	s->priority = w->priority;
+	s->retries = w->retries;
+	s->timeout_ms = w->timeout_ms;
+	s->delay_ms = (int64_t)w->delay_ms;
+	s->func = text_of(at, w->func_size);
+	at += w->func_size;
+	s->key = text_of(at, w->key_size);
+	at += w->key_size;
+	s->limit_key = text_of(at, w->limit_key_size);
+	at += w->limit_key_size;
+	size -= (size_t)(at - texts);
+	s->json = json;
+	if (size > 0 || !json)
+		s->payload = payload_of(at, size, json);
+	if (s->func != NULL && (w->key_size == 0 || s->key != NULL) &&
+	    (w->limit_key_size == 0 || s->limit_key != NULL) &&
+	    (s->payload != NULL || (size == 0 && json)))
+		return s;
+	submission_free(s);
+	return NULL;
+}
+
+static void
+take_submit(struct client *c, const struct wire_head *head, const char *body,
+    size_t size)
+{
+	bool json = head->flags & WIRE_JSON;
+	char why[256] = "";
+	struct submission *s;
+	struct wire_submit w;
+	struct pending *p;
+	int e;
+
+	if (size < sizeof w) {
+		protocol_error(c, "SUBMIT is too short");
+		return;
+	}
+	if (!c->may_change) {
+		frames_refuse(c, head->id, QERR_DENIED, NULL);
+		return;
+	}
+	get_submit(body, &w);
+	body += sizeof w;
+	size -= sizeof w;
+	e = check_submit(&w, body, size, json, why, sizeof why);
+	if (e != 0) {
+		frames_refuse(
+		    c, head->id, (enum queue_error)e, *why ? why : NULL);
+		return;
+	}
+	s = make_submission(&w, body, size, json);
+	p = s != NULL ? pending_new(c, head->id) : NULL;
+	if (p == NULL) {
+		submission_free(s);
+		frames_refuse(c, head->id, QERR_NO_MEMORY, NULL);
+		return;
+	}
+	p->wait = w.flags & WIRE_WAIT;
+	core_submit(c->of->b, s, submitted, p);
+}
+
+/* --- the others ----------------------------------------------------------- */
+
+static void
+take_await(struct client *c, uint64_t tag, const char *body, size_t size)
+{
+	struct pending *p;
+	uint64_t id;
+
+	if (size != sizeof id) {
+		protocol_error(c, "AWAIT must have one id");
+		return;
+	}
+	if (!c->may_look) {
+		frames_refuse(c, tag, QERR_DENIED, NULL);
+		return;
+	}
+	memcpy(&id, body, sizeof id);
+	p = pending_new(c, tag);
+	if (p == NULL)
+		frames_refuse(c, tag, QERR_NO_MEMORY, NULL);
+	else
+		start_waiting(p, le64toh(id));
+}
+
+static void
+take_hello(struct client *c, const char *body, size_t size)
+{
+	static const char hello[] = "{\"hello\":1}";
+	json_t *said = json_loadb(body, size, 0, NULL);
+	json_int_t version = json_integer_value(json_object_get(said, "hello"));
+
+	json_decref(said);
+	if (version < WIRE_VERSION) {
+		protocol_error(c, "HELLO must be {\"hello\":1}");
+		return;
+	}
+	/* One of a later version hears ours and does as we do. */
+	c->greeted = true;
+	frames_put(c, WIRE_HELLO, 0, 0, NULL, 0, hello, sizeof hello - 1);
+}
+
+static void
+take_message(struct client *c, const struct wire_head *head, const char *body,
+    size_t size)
+{
+	if (!c->greeted && head->type != WIRE_HELLO) {
+		protocol_error(c, "the first frame must be HELLO");
+		return;
+	}
+	switch (head->type) {
+	case WIRE_HELLO:
+		take_hello(c, body, size);
+		return;
+	case WIRE_SYNC:
+		drop_all_series(c);
+		frames_put(c, WIRE_SYNC, 0, head->id, NULL, 0, NULL, 0);
+		return;
+	case WIRE_SUBMIT:
+		take_submit(c, head, body, size);
+		return;
+	case WIRE_AWAIT:
+		take_await(c, head->id, body, size);
+		return;
+	case WIRE_CALL:
+		if (size > CLIENT_LINE)
+			frames_refuse(c, head->id, QERR_TOO_LARGE, NULL);
+		else
+			calls_take(c, body, size, true, head->id);
+		return;
+	default:
+		protocol_error(c, "a client may not send this type of frame");
+	}
+}
+
+/* --- bodies in pieces ----------------------------------------------------- */
+
+static struct series *
+find_series(struct client *c, const struct wire_head *head)
+{
+	struct list *l, *tmp;
+
+	LIST_FOREACH(l, tmp, &c->series) {
+		struct series *s = LIST_ENTRY(l, struct series, link);
+
+		if (s->type == head->type && s->id == head->id)
+			return s;
+	}
+	return NULL;
+}
+
+static struct series *
+new_series(struct client *c, const struct wire_head *head)
+{
+	struct series *s;
+
+	if (c->series_count >= SERIES_MAX) {
+		protocol_error(c, "too many bodies in pieces at once");
+		return NULL;
+	}
+	s = calloc(1, sizeof *s);
+	if (s == NULL) {
+		client_break(c);
+		return NULL;
+	}
+	s->type = head->type;
+	s->flags = head->flags & (uint8_t) ~(WIRE_MORE | WIRE_LATER);
+	s->id = head->id;
+	buf_init(&s->body);
+	list_append(&c->series, &s->link);
+	c->series_count++;
+	return s;
+}
+
+static void
+take_piece(struct client *c, struct series *s, const struct wire_head *head,
+    const char *body)
+{
+	struct wire_head whole = *head;
+
+	/* What is too large is swallowed to its end, then refused. */
+	if (s->body.size <= BODY_MAX)
+		buf_add(&s->body, body, head->size);
+	if (head->flags & WIRE_MORE)
+		return;
+	whole.flags = s->flags;
+	if (s->body.failed)
+		client_break(c);
+	else if (s->body.size > BODY_MAX)
+		frames_refuse(c, head->id, QERR_TOO_LARGE, NULL);
+	else
+		take_message(c, &whole, buf_text(&s->body), s->body.size);
+	drop_series(c, s);
+}
+
+static void
+take_frame(struct client *c, const struct wire_head *head, const char *body)
+{
+	struct series *s = list_empty(&c->series) ? NULL : find_series(c, head);
+	bool later = head->flags & WIRE_LATER;
+
+	if (s != NULL && !later) {
+		drop_series(c, s);
+		s = NULL;
+	}
+	if (s == NULL && later)
+		return; /* without its beginning */
+	if (s == NULL && !(head->flags & WIRE_MORE))
+		take_message(c, head, body, head->size);
+	else if (s != NULL || (s = new_series(c, head)) != NULL)
+		take_piece(c, s, head, body);
+}
+
+size_t
+frames_take(struct client *c, const char *data, size_t size)
+{
+	size_t at = 0;
+
+	while (!c->broken && !c->finishing && size - at >= WIRE_HEAD) {
+		struct wire_head head;
+
+		wire_get_head(data + at, &head);
+		if (head.size > WIRE_BODY) {
+			protocol_error(c, "a frame is too large");
+			break;
+		}
+		if (size - at < WIRE_HEAD + head.size)
+			return at;
+		if (c->out.size - c->out_at > CLIENT_UNREAD ||
+		    c->requests >= CLIENT_REQUESTS) {
+			c->held = true;
+			return at;
+		}
+		take_frame(c, &head, data + at + WIRE_HEAD);
+		at += WIRE_HEAD + head.size;
+	}
+	return c->broken || c->finishing ? size : at;
+}
