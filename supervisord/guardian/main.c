@@ -1,8 +1,9 @@
 /*
  * supervisord, the guardian: the parent of every worker. It launches what the
- * master asks for, reaps and reports, keeps descriptors, and starts the master
- * and the logger again when they end. It decides nothing, parses nothing and
- * allocates nothing, so that it is the one process that need never end.
+ * master asks for, reaps and reports, keeps descriptors, and starts the master,
+ * the logger and the broker again when they end. It decides nothing, parses
+ * nothing and allocates nothing, so that it is the one process that need never
+ * end.
  */
 #include <errno.h>
 #include <fcntl.h>

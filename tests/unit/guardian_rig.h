@@ -2,10 +2,10 @@
 #define TESTS_GUARDIAN_RIG_H
 
 /*
- * A real guardian with a master and a logger that do nothing but pass their
- * channel on: the test itself speaks on it. The test's own program, called by
- * the name of "master" or "logger", is what the guardian starts; rig_main sees
- * to that. Header-only, for several test programs.
+ * A real guardian with a master, a logger and a broker that do nothing but pass
+ * their channel on: the test itself speaks on it. The test's own program,
+ * called by the name of "master", "logger" or "broker", is what the guardian
+ * starts; rig_main sees to that. Header-only, for several test programs.
  */
 
 #include <errno.h>
@@ -46,14 +46,17 @@ struct rig {
 	pid_t pid;  /* the guardian's; 0: not running */
 	int master; /* channels, -1 */
 	int logger;
-	pid_t master_pid, logger_pid;
+	int broker;
+	pid_t master_pid, logger_pid, broker_pid;
 	struct msg_hello hello;
 };
 
-static struct rig rig = { .listener = -1, .master = -1, .logger = -1 };
+static struct rig rig = {
+	.listener = -1, .master = -1, .logger = -1, .broker = -1
+};
 
 /* A helper lives as long as these: one byte is its exit status. */
-static int rig_master_sock = -1, rig_logger_sock = -1;
+static int rig_master_sock = -1, rig_logger_sock = -1, rig_broker_sock = -1;
 
 /* --- as the guardian's helper -------------------------------------------- */
 
@@ -101,7 +104,8 @@ rig_pass_channel(const char *name)
 static inline void
 rig_main(char **argv)
 {
-	if (strcmp(argv[0], "master") == 0 || strcmp(argv[0], "logger") == 0)
+	if (strcmp(argv[0], "master") == 0 || strcmp(argv[0], "logger") == 0 ||
+	    strcmp(argv[0], "broker") == 0)
 		_exit(rig_pass_channel(argv[0]));
 }
 
@@ -141,6 +145,14 @@ rig_accept_one(void)
 		rig_master_sock = sock;
 		rig.master = fd;
 		rig.master_pid = who.pid;
+	} else if (strcmp(who.name, "broker") == 0) {
+		if (rig.broker >= 0)
+			close(rig.broker);
+		if (rig_broker_sock >= 0)
+			close(rig_broker_sock);
+		rig_broker_sock = sock;
+		rig.broker = fd;
+		rig.broker_pid = who.pid;
 	} else {
 		if (rig.logger >= 0)
 			close(rig.logger);
@@ -233,6 +245,8 @@ rig_lay_out(void)
 	rig_shell("cp", self, path);
 	rig_in_dir(path, sizeof path, "libexec/supervisord/logger");
 	rig_shell("cp", self, path);
+	rig_in_dir(path, sizeof path, "libexec/supervisord/broker");
+	rig_shell("cp", self, path);
 	snprintf(path, sizeof path, "%s/supervisord", rig.build);
 	rig_shell("cp", path, rig.dir);
 	rig_in_dir(at.sun_path, sizeof at.sun_path, "sock");
@@ -277,6 +291,15 @@ rig_accept_master(void)
 		rig_accept_one();
 }
 
+static inline void
+rig_accept_broker(void)
+{
+	pid_t old = rig.broker_pid;
+
+	while (rig.broker_pid == old)
+		rig_accept_one();
+}
+
 /* limit: RLIMIT_NOFILE of the guardian; uid: whose it is; 0: as it is. */
 static inline void
 rig_start_as(rlim_t limit, uid_t uid, rlim_t processes)
@@ -287,7 +310,7 @@ rig_start_as(rlim_t limit, uid_t uid, rlim_t processes)
 	if (rig.listener < 0)
 		rig_lay_out();
 	rig_in_dir(path, sizeof path, "supervisord");
-	rig.master_pid = rig.logger_pid = 0;
+	rig.master_pid = rig.logger_pid = rig.broker_pid = 0;
 	rig.pid = fork();
 	if (rig.pid == 0) {
 		struct rlimit files = { limit, limit };
@@ -335,7 +358,10 @@ rig_close(void)
 	close(rig.logger);
 	close(rig_master_sock);
 	close(rig_logger_sock);
+	close(rig.broker);
+	close(rig_broker_sock);
 	rig.master = rig.logger = rig_master_sock = rig_logger_sock = -1;
+	rig.broker = rig_broker_sock = -1;
 }
 
 /* Ends the guardian as a master would; the logger ends when told to. */
@@ -397,12 +423,15 @@ rig_book_string(const char *s)
 
 	memcpy(rig_book.data + at, s, strlen(s) + 1);
 	rig_book.size += strlen(s) + 1;
-	return strchr(s, BOOK_HOLE) != NULL ? at | BOOK_HOLES : at;
+	if (strchr(s, BOOK_HOLE) != NULL)
+		at |= BOOK_HOLES;
+	return strchr(s, BOOK_PID) != NULL ? at | BOOK_PIDS : at;
 }
 
 struct rig_spec {
 	const char *argv[16];
 	const char *envp[16];
+	const char *sockets[8];
 	const char *directory, *path;
 	uint32_t umask;
 	uint32_t scratch; /* 0: computed */
@@ -413,19 +442,23 @@ static inline uint64_t
 rig_book_spec(const struct rig_spec *s)
 {
 	struct book_spec out = { .umask = s->umask };
-	uint32_t refs[32], n = 0;
+	uint32_t refs[40], n = 0;
 	uint64_t at, bytes = 0;
 
 	for (; s->argv[out.argc] != NULL; out.argc++)
 		refs[n++] = rig_book_string(s->argv[out.argc]);
 	for (; s->envp[out.envc] != NULL; out.envc++)
 		refs[n++] = rig_book_string(s->envp[out.envc]);
+	for (; s->sockets[out.sockets] != NULL; out.sockets++)
+		refs[n++] = rig_book_string(s->sockets[out.sockets]);
 	if (s->directory != NULL)
 		out.directory = rig_book_string(s->directory);
 	if (s->path != NULL)
 		out.path = rig_book_string(s->path);
 	for (uint32_t i = 0; i < n; i++)
-		bytes += strlen(rig_book.data + (refs[i] & ~BOOK_HOLES)) + 32;
+		bytes += strlen(rig_book.data +
+				(refs[i] & ~(BOOK_HOLES | BOOK_PIDS))) +
+			 32;
 	out.scratch = s->scratch != 0 ? s->scratch : (uint32_t)bytes + 512;
 	at = (rig_book.size + 7) & ~7ULL;
 	memcpy(rig_book.data + at, &out, sizeof out);

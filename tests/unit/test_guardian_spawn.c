@@ -62,6 +62,53 @@ output_of(uint64_t spec, const char *expected)
 	assert_int_equal(fcntl(pipes[1], F_GETFD), -1); /* it was taken */
 }
 
+/* A memory with a text in it, under that number. */
+static int
+memory(const char *text, int number)
+{
+	int fd = memfd_create("text", MFD_CLOEXEC);
+
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	if (fd == number)
+		return fd;
+	assert_int_equal(dup3(fd, number, O_CLOEXEC), number);
+	close(fd);
+	return number;
+}
+
+/* Each lies where another one, or the end of its own output, is to go. */
+static void
+descriptors_get_their_places(uint64_t spec)
+{
+	int fds[] = { memory("a", 6), memory("b", 5), memory("c", 4),
+		memory("d", 200) };
+	int pipes[2];
+	char text[64];
+	size_t n = 0;
+	ssize_t got;
+	struct spawn s = { .book = books_get(1),
+		.spec = spec,
+		.slot = 5,
+		.err_fd = 1,
+		.fds = fds,
+		.fd_count = N_ELEMENTS(fds) };
+
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	s.out_fd = pipes[1];
+	assert_int_equal(wait_for(spawn_child(&s)), 0);
+	while ((got = read(pipes[0], text + n, sizeof text - 1 - n)) > 0)
+		n += (size_t)got;
+	text[n] = '\0';
+	assert_string_equal(text, "abcd3\n4\n5\n6\n");
+	close(pipes[0]);
+	assert_int_equal(fcntl(pipes[1], F_GETFD), -1);
+	for (size_t i = 0; i < N_ELEMENTS(fds); i++) {
+		assert_int_equal(fcntl(fds[i], F_GETFD), FD_CLOEXEC);
+		close(fds[i]);
+	}
+}
+
 static void
 stage_of(uint64_t spec, int stage, int error)
 {
@@ -84,9 +131,18 @@ launch_all_kinds(void)
 		.path = "/nowhere:/bin",
 		.umask = BOOK_NO_UMASK };
 	struct rig_spec huge = echo;
+	/* The shell's own two, and what it was given: 3 to 6. */
+	struct rig_spec cats = { .argv = { "sh", "-c",
+				     "cat <&3; cat <&4; cat <&5; cat <&6;"
+				     "for i in 3 4 5 6 7 8 9; do "
+				     "test ! -e /proc/$$/fd/$i || echo $i;"
+				     "done",
+				     "sh" },
+		.path = "/bin",
+		.umask = BOOK_NO_UMASK };
 	struct rig_spec none = { .argv = { "/no/program" },
 		.umask = BOOK_NO_UMASK };
-	uint64_t at_echo, at_huge, at_none;
+	uint64_t at_echo, at_huge, at_none, at_cats;
 	int32_t stage, error;
 
 	huge.scratch = 1 << 20; /* fits no lane: it has to be a fork */
@@ -94,10 +150,12 @@ launch_all_kinds(void)
 	at_echo = rig_book_spec(&echo);
 	at_huge = rig_book_spec(&huge);
 	at_none = rig_book_spec(&none);
+	at_cats = rig_book_spec(&cats);
 	set_up_book();
 	output_of(at_echo, "no12,12 x\n");
 	assert_false(spawn_failed(5, &stage, &error));
 	output_of(at_huge, "no12,12 x\n");
+	descriptors_get_their_places(at_cats);
 	stage_of(at_none, STAGE_EXEC, ENOENT);
 	stage_of(0, STAGE_SPEC, EPROTO);
 	stage_of(rig_book.size, STAGE_SPEC, EPROTO);
