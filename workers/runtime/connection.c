@@ -1,0 +1,180 @@
+#include "workers/runtime/connection.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "supervisord/base/log.h"
+#include "workers/runtime/link.h"
+
+#define FIRST_FD    3
+#define SOCKETS_MAX 256
+
+static struct {
+	int count;
+	const char *name[SOCKETS_MAX];
+	char names[4096];
+} listeners;
+
+static int
+number_of(const char *name)
+{
+	const char *text = getenv(name);
+	char *end;
+	long n;
+
+	if (text == NULL)
+		return 0;
+	n = strtol(text, &end, 10);
+	return *end == '\0' && n > 0 && n <= INT32_MAX ? (int)n : 0;
+}
+
+static void
+read_names(int count)
+{
+	const char *env = getenv("LISTEN_FDNAMES");
+	char *at = listeners.names;
+
+	snprintf(listeners.names, sizeof listeners.names, "%s",
+	    env != NULL ? env : "");
+	for (int i = 0; i < count; i++) {
+		char *name = strsep(&at, ":");
+
+		listeners.name[i] = name != NULL && *name ? name : "unknown";
+	}
+}
+
+static int
+option(int fd, int which)
+{
+	socklen_t size = sizeof(int);
+	int value = -1;
+
+	return getsockopt(fd, SOL_SOCKET, which, &value, &size) < 0 ? -1
+								    : value;
+}
+
+static int
+check(int fd, const char *name)
+{
+	int type = option(fd, SO_TYPE);
+
+	if (type == SOCK_DGRAM) {
+		log_error("socket \"%s\" is a udp socket: a module serves "
+			  "connections, of tcp and unix sockets; let a command "
+			  "have it",
+		    name);
+		return EXIT_SOCKET;
+	}
+	if (type != SOCK_STREAM || option(fd, SO_ACCEPTCONN) != 1) {
+		log_error(
+		    "descriptor %d (socket \"%s\") does not listen", fd, name);
+		return EXIT_SOCKET;
+	}
+	/* Several processes wait on it: who comes late must not be held. */
+	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
+		return EXIT_SOCKET;
+	return 0;
+}
+
+int
+connection_open(bool serve)
+{
+	int count = number_of("LISTEN_FDS");
+
+	if (number_of("LISTEN_PID") != getpid())
+		return 0;
+	if (count > SOCKETS_MAX) {
+		log_error("%d sockets; %d are served", count, SOCKETS_MAX);
+		return -EXIT_SOCKET;
+	}
+	read_names(count);
+	for (int i = 0; i < count; i++) {
+		int r;
+
+		(void)fcntl(FIRST_FD + i, F_SETFD, FD_CLOEXEC);
+		r = serve ? check(FIRST_FD + i, listeners.name[i]) : 0;
+		if (r != 0)
+			return -r;
+	}
+	listeners.count = serve ? count : 0;
+	return listeners.count;
+}
+
+int
+connection_poll(int poller, unsigned first)
+{
+	for (int i = 0; i < listeners.count; i++) {
+		/* One process of many is woken for a connection. */
+		struct epoll_event e = {
+			.events = EPOLLIN | EPOLLEXCLUSIVE,
+			.data.u32 = first + (unsigned)i,
+		};
+
+		if (epoll_ctl(poller, EPOLL_CTL_ADD, FIRST_FD + i, &e) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+void
+connection_refuse(int poller)
+{
+	for (int i = 0; i < listeners.count; i++)
+		(void)epoll_ctl(poller, EPOLL_CTL_DEL, FIRST_FD + i, NULL);
+}
+
+int
+connection_accept(int i)
+{
+	int fd = accept4(FIRST_FD + i, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0 && (errno == EBADF || errno == ENOTSOCK || errno == EINVAL))
+		link_die(EXIT_CLOSED,
+		    "descriptor %d, the socket \"%s\", was closed by a "
+		    "handler: a module may close only what it opened",
+		    FIRST_FD + i, listeners.name[i]);
+	return fd;
+}
+
+const char *
+connection_socket(int i)
+{
+	return listeners.name[i];
+}
+
+void
+connection_peer(int fd, char out[PEER_TEXT])
+{
+	char host[INET6_ADDRSTRLEN] = "";
+
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+		struct sockaddr_storage room;
+	} a;
+
+	socklen_t size = sizeof a;
+
+	memset(&a, 0, sizeof a);
+	if (getpeername(fd, &a.any, &size) < 0) {
+		snprintf(out, PEER_TEXT, "unknown");
+	} else if (a.any.sa_family == AF_INET) {
+		inet_ntop(AF_INET, &a.v4.sin_addr, host, sizeof host);
+		snprintf(out, PEER_TEXT, "%s:%u", host, ntohs(a.v4.sin_port));
+	} else if (a.any.sa_family == AF_INET6) {
+		inet_ntop(AF_INET6, &a.v6.sin6_addr, host, sizeof host);
+		snprintf(
+		    out, PEER_TEXT, "[%s]:%u", host, ntohs(a.v6.sin6_port));
+	} else {
+		snprintf(out, PEER_TEXT, "unix");
+	}
+}

@@ -1,1 +1,0 @@
-typedef int runtime_is_to_come;

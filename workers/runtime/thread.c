@@ -1,0 +1,111 @@
+#include "workers/runtime/thread.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "supervisord/base/clock.h"
+#include "supervisord/base/log.h"
+#include "workers/runtime/connection.h"
+#include "workers/runtime/link.h"
+#include "workers/runtime/task.h"
+
+#define STACK_SIZE (1U << 20)
+/* Wide enough for a frame of some size to end in it. */
+#define GUARD_SIZE (64U << 10)
+
+/* A handler that forked and returned in the child has ended that child. */
+static void
+end_child(void)
+{
+	if (!link_in_child())
+		return;
+	log_error("a handler returned in a process it had forked; a child must "
+		  "exec or _exit");
+	_exit(1);
+}
+
+static void
+do_task(struct thread *t, const struct job *job)
+{
+	task_begin(t, job);
+	t->engine->run(t, job);
+	end_child();
+	task_end(t);
+	link_finish(t);
+}
+
+static void
+do_connection(struct thread *t, const struct work *work)
+{
+	char peer[PEER_TEXT];
+	struct sv_connection c = {
+		.fd = work->connection,
+		.socket = connection_socket(work->listener),
+		.peer = peer,
+		.thread = t->task.thread,
+	};
+
+	connection_peer(c.fd, peer);
+	slot_connection(t->slot, clock_mono());
+	t->engine->serve(t, &c);
+	end_child();
+	link_served(t);
+}
+
+static void *
+thread_main(void *arg)
+{
+	struct thread *t = arg;
+	char name[16];
+	struct work work;
+	int r;
+
+	snprintf(name, sizeof name, "thread:%u", t->index);
+	(void)pthread_setname_np(pthread_self(), name);
+	slot_hello(t->slot);
+	task_thread(t);
+	r = t->engine->thread_begin(t);
+	if (r != 0)
+		link_die(r, "thread %u cannot begin", t->index);
+	while (link_next(t, &work)) {
+		if (work.job != NULL)
+			do_task(t, work.job);
+		else
+			do_connection(t, &work);
+	}
+	t->engine->thread_end(t);
+	return NULL;
+}
+
+int
+threads_start(void)
+{
+	pthread_attr_t attr;
+	int r;
+
+	r = pthread_attr_init(&attr);
+	if (r == 0)
+		r = pthread_attr_setstacksize(&attr, STACK_SIZE + GUARD_SIZE);
+	if (r == 0)
+		r = pthread_attr_setguardsize(&attr, GUARD_SIZE);
+	for (unsigned i = 0; r == 0 && i < the_link.count; i++) {
+		struct thread *t = &the_link.threads[i];
+
+		r = pthread_create(&t->pthread, &attr, thread_main, t);
+	}
+	if (r == 0) {
+		pthread_attr_destroy(&attr);
+		return 0;
+	}
+	log_error("cannot make %u threads: %s", the_link.count, strerror(r));
+	return EXIT_MEMORY;
+}
+
+void
+threads_join(void)
+{
+	for (unsigned i = 0; i < the_link.count; i++)
+		pthread_join(the_link.threads[i].pthread, NULL);
+}
