@@ -136,14 +136,24 @@ read_command(struct reader *r, const config_setting_t *s,
 /* --- processes, umask
  * ----------------------------------------------------------------- */
 
+unsigned
+cores_count(struct loading *l)
+{
+	int64_t n;
+
+	if (source_number(&l->source, "cores", &n) < 0 || n < 1 ||
+	    n > FLEET_INSTANCES)
+		return 1;
+	return (unsigned)n;
+}
+
 /* "cores", "cores*2", "cores/2" */
 static int
 read_processes(struct reader *r, const config_setting_t *s,
     const struct setting *row, void *field)
 {
 	const char *text, *p;
-	int64_t cores;
-	long n = 1;
+	long n = 1, cores;
 	char *end;
 
 	if (config_setting_type(s) != CONFIG_TYPE_STRING)
@@ -168,13 +178,11 @@ read_processes(struct reader *r, const config_setting_t *s,
 		    "\"cores/2\")",
 		    text);
 	}
-	if (source_number(&r->l->source, "cores", &cores) < 0 || cores < 1 ||
-	    cores > FLEET_INSTANCES)
-		cores = 1;
+	cores = (long)cores_count(r->l);
 	cores = *p == '/' ? MAX_OF(cores / n, 1) : cores * n;
 	if (cores > row->max)
-		return fail(r->l, s, "%lld is not within %lld to %lld",
-		    (long long)cores, (long long)row->min, (long long)row->max);
+		return fail(r->l, s, "%ld is not within %lld to %lld", cores,
+		    (long long)row->min, (long long)row->max);
 	*(unsigned *)field = (unsigned)cores;
 	return 0;
 }
@@ -305,8 +313,19 @@ same_output(const void *a, const void *b)
 	       x->compress == y->compress && x->timestamps == y->timestamps;
 }
 
+/* A module's path stands in argv, too: one name is enough for its change. */
+static bool
+same_command(const void *a, const void *b)
+{
+	const size_t at = offsetof(struct worker, argv);
+	const struct worker *x = (const void *)((const char *)a - at);
+	const struct worker *y = (const void *)((const char *)b - at);
+
+	return (x->module != NULL && y->module != NULL) || same_strings(a, b);
+}
+
 const struct type type_command = { "a string or an array of strings",
-	read_command, same_strings };
+	read_command, same_command };
 const struct type type_processes = {
 	"a number or \"cores\", \"cores*2\", \"cores/2\"", read_processes,
 	same_unsigned

@@ -38,8 +38,58 @@ same_kind(const void *a, const void *b)
 	return x->kind == y->kind;
 }
 
+bool
+diff_same_socket(const struct socket_setting *a, const struct socket_setting *b)
+{
+	return type_listen.same(a, b) && a->reuse_port == b->reuse_port;
+}
+
+/* Between two that have the same names of sockets. */
+static bool
+same_addresses(
+    const struct fleet *old, const struct fleet *new, const struct worker *w)
+{
+	for (char **name = w->sockets; name != NULL && *name != NULL; name++) {
+		const struct socket_setting *a = fleet_socket(old, *name);
+		const struct socket_setting *b = fleet_socket(new, *name);
+
+		if (a == NULL || b == NULL || !diff_same_socket(a, b))
+			return false;
+	}
+	return true;
+}
+
+/* What a live change may not do: other processes must do the work. */
+static bool
+needs_restart(const struct setting *row, const struct worker *old,
+    const struct worker *new, const void *a, const void *b)
+{
+	if (row->flags & SETTING_OUTPUT)
+		return !same_kind(a, b);
+	if (row->flags & SETTING_TASKS)
+		return old->hybrid != new->hybrid ||
+		       old->tasks.mode != new->tasks.mode;
+	return (row->flags & SETTING_RESTART) != 0;
+}
+
+static bool
+same_setting(const struct setting *row, const struct fleet *fleets[2],
+    const struct worker_diff *d)
+{
+	const void *a = (const char *)d->old + row->offset;
+	const void *b = (const char *)d->new + row->offset;
+
+	if (row->type == NULL || row->type->same == NULL ||
+	    (row->flags & SETTING_LATER &&
+		!(row->flags & (SETTING_RULES | SETTING_RESTART))))
+		return true;
+	return row->type->same(a, b) &&
+	       (row->type != &type_sockets ||
+		   same_addresses(fleets[0], fleets[1], d->new));
+}
+
 static void
-compare(struct worker_diff *d)
+compare(struct worker_diff *d, const struct fleet *fleets[2])
 {
 	bool restart = false, live = false;
 
@@ -48,22 +98,19 @@ compare(struct worker_diff *d)
 		const void *a = (const char *)d->old + row->offset;
 		const void *b = (const char *)d->new + row->offset;
 
-		if (row->type == NULL || row->type->same == NULL ||
-		    (row->flags & SETTING_LATER &&
-			!(row->flags & (SETTING_RULES | SETTING_RESTART))) ||
-		    row->type->same(a, b))
+		if (same_setting(row, fleets, d))
 			continue;
 		add_name(d->settings, sizeof d->settings, "", row->key);
 		live = true;
-		if (row->flags & SETTING_RESTART ||
-		    (row->flags & SETTING_OUTPUT && !same_kind(a, b)))
-			restart = true;
+		restart |= needs_restart(row, d->old, d->new, a, b);
 		if (row->flags & SETTING_RULES)
 			d->rules = true;
 		if (row->flags & SETTING_OUTPUT)
 			d->output = true;
 		if (row->flags & SETTING_PROCESSES)
 			d->processes = true;
+		if (row->flags & SETTING_TASKS)
+			d->tasks = true;
 	}
 	d->change = restart ? CHANGE_RESTART : live ? CHANGE_LIVE : CHANGE_KEPT;
 }
@@ -88,10 +135,53 @@ compare_fixed(const struct settings *old, const struct settings *new,
 	}
 }
 
+static bool
+same_sockets(const struct fleet *old, const struct fleet *new)
+{
+	if (old->sockets_count != new->sockets_count)
+		return false;
+	for (size_t i = 0; i < new->sockets_count; i++) {
+		const struct socket_setting *b = new->sockets[i];
+		const struct socket_setting *a = fleet_socket(old, b->name);
+
+		if (a == NULL || !schema_same(schema_socket, a, b))
+			return false;
+	}
+	return true;
+}
+
+static const struct schedule *
+find_schedule(const struct fleet *fleet, const char *name)
+{
+	if (fleet->own != NULL)
+		return map_get(&fleet->own->schedules, name, strlen(name));
+	for (size_t i = 0; i < fleet->schedules_count; i++) {
+		if (strcmp(fleet->schedules[i]->name, name) == 0)
+			return fleet->schedules[i];
+	}
+	return NULL;
+}
+
+static bool
+same_schedules(const struct fleet *old, const struct fleet *new)
+{
+	if (old->schedules_count != new->schedules_count)
+		return false;
+	for (size_t i = 0; i < new->schedules_count; i++) {
+		const struct schedule *b = new->schedules[i];
+		const struct schedule *a = find_schedule(old, b->name);
+
+		if (a == NULL || !schema_same(schema_schedule, a, b))
+			return false;
+	}
+	return true;
+}
+
 int
 fleet_diff(
     const struct fleet *old, const struct fleet *new, struct fleet_diff *ret)
 {
+	const struct fleet *fleets[2] = { old, new };
 	struct worker_diff *d;
 
 	memset(ret, 0, sizeof *ret);
@@ -105,7 +195,7 @@ fleet_diff(
 		if (d->old == NULL)
 			d->change = CHANGE_ADDED;
 		else
-			compare(d);
+			compare(d, fleets);
 	}
 	for (size_t i = 0; i < old->count; i++) {
 		if (fleet_find(new, old->workers[i]->name) != NULL)
@@ -114,6 +204,8 @@ fleet_diff(
 		d->old = old->workers[i];
 		d->change = CHANGE_REMOVED;
 	}
+	ret->sockets = !same_sockets(old, new);
+	ret->schedules = !same_schedules(old, new);
 	compare_fixed(&old->settings, &new->settings, "master.", schema_master,
 	    ret->fixed, sizeof ret->fixed);
 	compare_fixed(&old->settings, &new->settings, "control.",

@@ -19,6 +19,18 @@ fleet_find(const struct fleet *fleet, const char *name)
 	return NULL;
 }
 
+const struct socket_setting *
+fleet_socket(const struct fleet *fleet, const char *name)
+{
+	if (fleet->own != NULL)
+		return map_get(&fleet->own->sockets, name, strlen(name));
+	for (size_t i = 0; i < fleet->sockets_count; i++) {
+		if (strcmp(fleet->sockets[i]->name, name) == 0)
+			return fleet->sockets[i];
+	}
+	return NULL;
+}
+
 int
 fleet_fill(const char *template, unsigned index, char *out, size_t size)
 {
@@ -49,6 +61,8 @@ fleet_free(struct fleet *fleet)
 	if (own == NULL)
 		return;
 	map_done(&own->workers);
+	map_done(&own->sockets);
+	map_done(&own->schedules);
 	arena_done(&own->arena);
 	free(own);
 }

@@ -22,7 +22,9 @@
 #define FLEET_STOP_STEPS 16
 #define FLEET_NO_UMASK   0xffffffffU
 #define FLEET_INSTANCES  20000 /* most instances, of all workers together */
-#define FLEET_NAME_MAX   64    /* longest name of a worker */
+#define FLEET_NAME_MAX   64    /* longest name of a worker or a socket */
+#define FLEET_SOCKETS    64    /* most sockets of one worker */
+#define FLEET_THREADS    1024  /* most threads of one instance */
 
 enum restart_mode {
 	RESTART_ALWAYS,
@@ -145,8 +147,8 @@ struct worker {
 	char *
 	    *sockets; /* NULL-terminated names of fleet sockets; may be NULL */
 	char *module; /* absolute path of a shared object, or NULL. argv is
-		       * then {"MODULE"} only: the master runs the runtime */
-	unsigned threads; /* 1 to 1024 */
+		       * then that path only: the master runs the runtime */
+	unsigned threads; /* 1 to FLEET_THREADS */
 	bool hybrid;      /* has a module or a `tasks` section: it gets a task
 			   * socket, and the broker runs */
 	struct tasks tasks;
@@ -167,10 +169,11 @@ struct socket_setting {
 	unsigned line;
 	char *listen; /* as written: "tcp://0.0.0.0:8080" */
 	enum socket_kind kind;
-	char *host, *port; /* tcp, udp; host "" or "*": any address */
+	char *host, *port; /* tcp, udp: a name, or an address without brackets,
+			    * "" or "*": any; a number, "0": any */
 	char *path;        /* unix, absolute */
 	unsigned backlog;
-	unsigned mode; /* unix: permissions; FLEET_NO_UMASK: as umask says */
+	unsigned mode; /* unix: permissions; FLEET_NO_UMASK with the others */
 	bool reuse_port;
 };
 
@@ -191,8 +194,8 @@ struct schedule {
 	char *name;
 	const char *source;
 	unsigned line;
-	char *task; /* the worker */
-	char *func;
+	char *task;     /* the worker; it is hybrid */
+	char *func;     /* "" may be that of a worker with TASK_MODE_EXEC */
 	char *args;     /* JSON text, or NULL */
 	char *cron;     /* valid (base/cron.h), or NULL: every counts */
 	int64_t every;  /* or 0 */
@@ -240,6 +243,10 @@ struct fleet {
 
 /* The worker of that name, or NULL. Constant time. */
 const struct worker *fleet_find(const struct fleet *fleet, const char *name);
+
+/* The socket of that name, or NULL. Constant time. */
+const struct socket_setting *fleet_socket(
+    const struct fleet *fleet, const char *name);
 
 /* Fills the holes of a template. 0, or -ENAMETOOLONG. */
 int fleet_fill(const char *template, unsigned index, char *out, size_t size);

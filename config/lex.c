@@ -13,7 +13,8 @@
  *
  *  - `workers: { web: {...}; }` becomes `workers: ( { *: "web"; ...} )`, for
  *    libconfig needs quadratic time for a large group, not for a list, and
- *    reports a name defined twice without its first place;
+ *    reports a name defined twice without its first place; `sockets` and
+ *    `schedules` likewise;
  *  - any other name defined twice is reported, and renamed to go on;
  *  - a trailing comma in an array or list, an error to this libconfig, goes;
  *  - line breaks in strings become escapes.
@@ -33,6 +34,7 @@
 #include "config/lex_int.h"
 #include "config/report.h"
 #include "supervisord/base/buf.h"
+#include "supervisord/base/util.h"
 
 #define DEPTH_MAX 32
 
@@ -242,9 +244,9 @@ check_name(struct lex *x, const char *name, size_t size)
 	return 0;
 }
 
-/* `NAME =`; of a named worker nothing is written out yet. */
+/* `NAME =`; of a named element nothing is written out yet. */
 static int
-read_name(struct lex *x, const struct scope *s, bool worker,
+read_name(struct lex *x, const struct scope *s, bool element,
     const char **ret_name, size_t *ret_size)
 {
 	const char *name = x->p;
@@ -259,7 +261,7 @@ read_name(struct lex *x, const struct scope *s, bool worker,
 	if (size == 0)
 		return unexpected(
 		    x, s->close != '\0' ? "a setting or \"}\"" : "a setting");
-	if (!worker) {
+	if (!element) {
 		err = check_name(x, name, size);
 		if (err == 0) {
 			buf_add(x->out, name, size);
@@ -281,7 +283,7 @@ read_name(struct lex *x, const struct scope *s, bool worker,
 		return lex_bad(
 		    x, line, "expected \"=\" after \"%.*s\"", (int)size, name);
 	x->p++;
-	if (!worker)
+	if (!element)
 		buf_char(x->out, '=');
 	*ret_name = name;
 	*ret_size = size;
@@ -290,16 +292,26 @@ read_name(struct lex *x, const struct scope *s, bool worker,
 
 static int read_settings(struct lex *x, struct scope *s);
 
+/* A section whose members have names of the user's own. */
 static bool
-is_workers(const struct scope *s)
+is_named(const struct scope *s)
 {
-	return s->up != NULL && s->up->up == NULL && s->name != NULL &&
-	       s->size == 7 && memcmp(s->name, "workers", 7) == 0;
+	static const char *const sections[] = { "workers", "sockets",
+		"schedules" };
+
+	if (s->up == NULL || s->up->up != NULL || s->name == NULL)
+		return false;
+	for (size_t i = 0; i < N_ELEMENTS(sections); i++) {
+		if (s->size == strlen(sections[i]) &&
+		    memcmp(s->name, sections[i], s->size) == 0)
+			return true;
+	}
+	return false;
 }
 
-/* A worker in the named form, made an element of a list. */
+/* A member of one, made an element of a list. */
 static int
-read_worker(struct lex *x, struct scope *s)
+read_member(struct lex *x, struct scope *s)
 {
 	struct scope group = { .up = s, .line = x->line, .close = '}' };
 	enum scalar scalar;
@@ -330,7 +342,7 @@ read_worker(struct lex *x, struct scope *s)
 static int
 read_settings(struct lex *x, struct scope *s)
 {
-	bool workers = is_workers(s);
+	bool named = is_named(s);
 	enum scalar scalar;
 	const char *name = NULL;
 	size_t size = 0;
@@ -349,8 +361,8 @@ read_settings(struct lex *x, struct scope *s)
 			x->p++;
 			return 0;
 		}
-		if (workers) {
-			err = read_worker(x, s);
+		if (named) {
+			err = read_member(x, s);
 			if (err < 0)
 				return err;
 			continue;
@@ -421,7 +433,7 @@ read_scope(struct lex *x, struct scope *s)
 	if (depth > DEPTH_MAX)
 		return lex_bad(
 		    x, x->line, "nested more than %d deep", DEPTH_MAX);
-	list = is_workers(s) && *x->p == '{';
+	list = is_named(s) && *x->p == '{';
 	s->close = *x->p == '{' ? '}' : *x->p == '[' ? ']' : ')';
 	s->id = ++x->scopes;
 	buf_char(x->out, list ? '(' : *x->p);

@@ -56,13 +56,14 @@ place_of(struct loading *l, const config_setting_t *s)
 	return place;
 }
 
+/* An element of workers, sockets or schedules. */
 static bool
-is_worker(const config_setting_t *s)
+is_element(const config_setting_t *s)
 {
 	const config_setting_t *up = s->parent;
 
 	return up != NULL && up->parent != NULL && up->parent->parent == NULL &&
-	       config_setting_is_list(up) && strcmp(up->name, "workers") == 0;
+	       config_setting_is_list(up);
 }
 
 /* "workers.web.backoff.max", "workers[3]", "control.admins[0]" */
@@ -74,8 +75,8 @@ write_path(const config_setting_t *s, struct buf *out)
 	if (s->parent == NULL)
 		return;
 	write_path(s->parent, out);
-	if (is_worker(s) && worker_name(s) != NULL)
-		name = worker_name(s);
+	if (is_element(s) && named_name(s) != NULL)
+		name = named_name(s);
 	else if (name != NULL && strcmp(name, LEX_VALUE) == 0)
 		return;
 	if (name == NULL)
@@ -140,10 +141,17 @@ run(struct loading *l)
 
 	if (l->nomem)
 		return -ENOMEM;
+	/* Workers name sockets, schedules and settings name workers. */
+	if (sockets_read(l) < 0)
+		err = -EINVAL;
+	if (l->nomem)
+		return -ENOMEM;
 	if (workers_read(l) < 0)
 		err = -EINVAL;
 	if (l->nomem)
 		return -ENOMEM;
+	if (schedules_read(l) < 0)
+		err = -EINVAL;
 	if (settings_read(l) < 0)
 		err = -EINVAL;
 	if (l->nomem || l->report.nomem)

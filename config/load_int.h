@@ -35,7 +35,7 @@ struct section {
 struct fleet_own {
 	struct fleet fleet;
 	struct arena arena;
-	struct map workers; /* by name */
+	struct map workers, sockets, schedules; /* by name */
 };
 
 struct loading {
@@ -82,11 +82,44 @@ const char *place_of(struct loading *l, const config_setting_t *s);
 /* --- read.c: files into sections --- */
 int read_files(struct loading *l);
 int read_presets(struct loading *l);
-/* The name of a worker's section, or NULL. */
-const char *worker_name(const config_setting_t *s);
 /* Relative to the folder of the file that has s; NULL sets nomem. */
 const char *path_of(
     struct loading *l, const config_setting_t *s, const char *path);
+
+/* --- named.c: sections whose members have names --- */
+struct named {
+	const char *section;     /* "sockets" */
+	const char *noun;        /* "socket", as in "a socket's name" */
+	const struct map *known; /* by name, what was read before */
+	/* Reads an element of a good name that is not known yet. */
+	int (*read)(struct loading *l, const config_setting_t *s,
+	    const char *name, void *context);
+	/* Where a known one is defined. */
+	const char *(*source)(const void *known, unsigned *ret_line);
+	void *context;
+};
+
+/* How many elements the section has in all files. */
+size_t named_count(const struct loading *l, const char *section);
+/* All of them, in the order of the files. 0, or -EINVAL with reports. */
+int named_read(struct loading *l, const struct named *named);
+/* The name of an element, or NULL. */
+const char *named_name(const config_setting_t *s);
+/* Sorts an element's members into slots, but for its name. */
+int named_slots(struct loading *l, const config_setting_t *s,
+    const struct setting *rows, struct slots *slots);
+
+/* "there is no worker "wbe" (did you mean "web"?)" */
+struct nearest {
+	const char *wanted;
+	const char *name; /* NULL: none is near */
+	unsigned distance;
+};
+
+void nearest_init(struct nearest *n, const char *wanted);
+void nearest_try(struct nearest *n, const char *candidate);
+int fail_absent(struct loading *l, const config_setting_t *s, const char *noun,
+    const struct nearest *n);
 
 /* --- slots.c: the members of a group --- */
 /* Sorts a group's members into slots; what is unknown is reported. */
@@ -100,10 +133,10 @@ int members_read(struct reader *r, const config_setting_t *group,
     const struct setting *row, void *base);
 
 /* --- value.c, word.c: settings into fields --- */
-extern const struct type type_bool, type_int, type_duration, type_size,
-    type_enum, type_either, type_string, type_path, type_factor, type_mode,
-    type_names, type_log_file, type_state_dir, type_group_id, type_run_dir,
-    type_group;
+extern const struct type type_bool, type_int, type_count, type_duration,
+    type_size, type_enum, type_either, type_string, type_path, type_factor,
+    type_mode, type_names, type_log_file, type_state_dir, type_group_id,
+    type_run_dir, type_group;
 /* Of pointers to fields. */
 bool same_bool(const void *a, const void *b);
 bool same_int(const void *a, const void *b);
@@ -129,9 +162,25 @@ const config_setting_t *strings_at(const config_setting_t *s, unsigned i);
 extern const struct type type_command, type_processes, type_exit_codes,
     type_backoff, type_stop, type_output, type_stderr, type_environment,
     type_umask;
+/* Processors this process may run on. */
+unsigned cores_count(struct loading *l);
 
 /* stop, or stop_signal and stop_timeout. */
 int stop_read(struct reader *r, const struct slots *slots, struct rules *rules);
+
+/* --- hybrid.c: what a hybrid worker has --- */
+extern const struct type type_tasks, type_store, type_recycle, type_autoscale;
+
+/* Checks what goes together, in a worker whose settings have been read; own:
+ * those that are not from the defaults. */
+int hybrid_check(struct loading *l, const struct slots *own,
+    const struct slots *all, struct worker *w);
+
+/* --- sockets.c, schedules.c: the sections --- */
+extern const struct type type_listen, type_sockets, type_func, type_json,
+    type_cron, type_zone;
+int sockets_read(struct loading *l);
+int schedules_read(struct loading *l);
 
 /* --- environment.c --- */
 int environment_inherit(struct loading *l);
@@ -143,5 +192,7 @@ int environment_read(struct reader *r, const struct slots *own,
 int workers_read(struct loading *l);
 int settings_read(struct loading *l);
 size_t schema_index(const struct setting *rows, const char *key);
+/* Whether two structs have the same values in all rows of a table. */
+bool schema_same(const struct setting *rows, const void *a, const void *b);
 
 #endif

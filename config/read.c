@@ -275,13 +275,23 @@ write_presets(struct buf *b, const char *name, const struct setting *rows)
 	buf_str(b, "};");
 }
 
+static void
+write_members(struct buf *b, const struct setting *rows)
+{
+	for (; rows->key != NULL; rows++) {
+		if (rows->members == NULL)
+			continue;
+		write_presets(b, rows->group != NULL ? rows->group : rows->key,
+		    rows->members);
+		write_members(b, rows->members);
+	}
+}
+
 /* The built-in defaults, as a config of their own: the presets of the tables
  * and, in "members", those of what is a group. */
 int
 read_presets(struct loading *l)
 {
-	static const struct setting *const tables[] = { schema_worker,
-		schema_master };
 	struct buf b;
 	int err = -ENOMEM;
 
@@ -289,14 +299,11 @@ read_presets(struct loading *l)
 	write_presets(&b, "worker", schema_worker);
 	write_presets(&b, "master", schema_master);
 	write_presets(&b, "control", schema_control);
+	write_presets(&b, "socket", schema_socket);
+	write_presets(&b, "schedule", schema_schedule);
 	buf_str(&b, "members: {");
-	for (size_t i = 0; i < N_ELEMENTS(tables); i++) {
-		for (const struct setting *row = tables[i]; row->key != NULL;
-		     row++) {
-			if (row->members != NULL)
-				write_presets(&b, row->key, row->members);
-		}
-	}
+	write_members(&b, schema_worker);
+	write_members(&b, schema_master);
 	buf_str(&b, "};");
 	l->presets = new_part(l, "/built-in");
 	if (l->presets != NULL && buf_text(&b) != NULL)

@@ -34,7 +34,8 @@ enum setting_flag {
 	SETTING_FIXED = 1 << 4,   /* supervisord must be restarted */
 	SETTING_INDEX = 1 << 5,   /* a template: ${index} may be used */
 	SETTING_LATER = 1 << 6,   /* read by hand, together with others */
-	SETTING_ABSENT = 1 << 7   /* not supported yet */
+	SETTING_ABSENT = 1 << 7,  /* not supported yet */
+	SETTING_TASKS = 1 << 8    /* as the first three: tasks, recycle, ... */
 };
 
 struct setting {
@@ -44,7 +45,8 @@ struct setting {
 	const char *preset;       /* the default as libconfig text, or NULL */
 	const char *const *words; /* of an enum, NULL-terminated */
 	const struct setting *members; /* of a group */
-	int64_t min, max;              /* of numbers, sizes, durations */
+	const char *group; /* its name among the presets; NULL: its key */
+	int64_t min, max;  /* of numbers, sizes, durations */
 	unsigned flags;
 	const char *help;
 };
@@ -53,7 +55,7 @@ struct setting {
 
 /* Each ends with a row without a key. */
 extern const struct setting schema_top[], schema_worker[], schema_master[],
-    schema_control[];
+    schema_control[], schema_socket[], schema_schedule[];
 
 /* The row of that key, or NULL. */
 const struct setting *schema_find(const struct setting *rows, const char *key);

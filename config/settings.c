@@ -89,24 +89,15 @@ read_table(struct loading *l, const char *name, const struct setting *rows,
 static int
 check_exit_with(struct loading *l, const config_setting_t *s)
 {
-	const char *name = l->fleet->settings.exit_with, *nearest = NULL;
-	unsigned best = SCHEMA_FAR;
+	const char *name = l->fleet->settings.exit_with;
+	struct nearest nearest;
 
 	if (name == NULL || fleet_find(l->fleet, name) != NULL)
 		return 0;
-	for (size_t i = 0; i < l->fleet->count; i++) {
-		unsigned d = schema_distance(name, l->fleet->workers[i]->name);
-
-		if (d < best) {
-			best = d;
-			nearest = l->fleet->workers[i]->name;
-		}
-	}
-	if (nearest != NULL)
-		return fail(l, s,
-		    "there is no worker \"%s\" (did you mean \"%s\"?)", name,
-		    nearest);
-	return fail(l, s, "there is no worker \"%s\"", name);
+	nearest_init(&nearest, name);
+	for (size_t i = 0; i < l->fleet->count; i++)
+		nearest_try(&nearest, l->fleet->workers[i]->name);
+	return fail_absent(l, s, "worker", &nearest);
 }
 
 int

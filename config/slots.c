@@ -88,7 +88,8 @@ members_read(struct reader *r, const config_setting_t *group,
 	if (!config_setting_is_group(group))
 		return fail_type(r, group, "a group { }");
 	presets = config_setting_get_member(presets, "members");
-	presets = config_setting_get_member(presets, row->key);
+	presets = config_setting_get_member(
+	    presets, row->group != NULL ? row->group : row->key);
 	err = slots_fill(r->l, group, row->members, &slots);
 	if (slots_read(r, &slots, presets, row->members, base) < 0)
 		err = -EINVAL;

@@ -13,6 +13,7 @@
 
 #include "supervisord/base/buf.h"
 #include "supervisord/base/util.h"
+#include "supervisord/base/zone.h"
 
 #define FILE_MAX (256u << 20)
 
@@ -311,6 +312,20 @@ group_number(const char *name, int64_t *ret)
 	return found != NULL ? 0 : -ENOENT;
 }
 
+/* What a name is on this machine; a snapshot has it already. */
+static int
+look_up(const char *what, int64_t *ret)
+{
+	struct zone *zone = NULL;
+	int err;
+
+	if (strncmp(what, "group:", 6) == 0)
+		return group_number(what + 6, ret);
+	err = zone_load(what + sizeof "zone:" - 1, &zone);
+	zone_free(zone);
+	return err;
+}
+
 int
 source_number(struct source *s, const char *what, int64_t *ret)
 {
@@ -319,11 +334,10 @@ source_number(struct source *s, const char *what, int64_t *ret)
 	int err = 0;
 
 	if (r == NULL) {
-		if (strncmp(what, "group:", 6) == 0)
-			err = s->from != NULL ? -ENOENT
-					      : group_number(what + 6, &n);
-		else
+		if (strcmp(what, "cores") == 0)
 			n = count_cores();
+		else
+			err = s->from != NULL ? -ENOENT : look_up(what, &n);
 		if (err == -ENOMEM)
 			return err;
 		r = record_add(s, RECORD_NUMBER, what, strlen(what), err,

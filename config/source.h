@@ -24,7 +24,7 @@ struct buf;
 enum record_kind {
 	RECORD_FILE = 1,  /* path to text */
 	RECORD_GLOB = 2,  /* pattern to paths, sorted, each with a NUL behind */
-	RECORD_NUMBER = 3 /* "cores", "group:adm" to an int64_t */
+	RECORD_NUMBER = 3 /* "cores", "group:adm", "zone:UTC" to an int64_t */
 };
 
 struct record {
@@ -55,7 +55,8 @@ int source_file(struct source *s, const char *path, const struct record **ret);
 /* No match is success with no data. */
 int source_glob(
     struct source *s, const char *pattern, const struct record **ret);
-/* "cores": those we may run on. "group:NAME": its gid, or -ENOENT. */
+/* "cores": those we may run on. "group:NAME": its gid, or -ENOENT. "zone:NAME":
+ * 0, or as zone_load has it. */
 int source_number(struct source *s, const char *what, int64_t *ret);
 
 /* Writes the snapshot of all that was read. */

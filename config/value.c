@@ -136,8 +136,8 @@ is_decimal(const char *text)
 }
 
 static int
-read_int(struct reader *r, const config_setting_t *s, const struct setting *row,
-    void *field)
+read_whole(struct reader *r, const config_setting_t *s,
+    const struct setting *row, int64_t *ret)
 {
 	const char *text;
 	long long n;
@@ -162,8 +162,28 @@ read_int(struct reader *r, const config_setting_t *s, const struct setting *row,
 	if (n < row->min || n > row->max)
 		return fail(r->l, s, "%lld is not within %lld to %lld", n,
 		    (long long)row->min, (long long)row->max);
-	*(int *)field = (int)n;
+	*ret = n;
 	return 0;
+}
+
+static int
+read_int(struct reader *r, const config_setting_t *s, const struct setting *row,
+    void *field)
+{
+	int64_t n;
+	int err = read_whole(r, s, row, &n);
+
+	if (err == 0)
+		*(int *)field = (int)n;
+	return err;
+}
+
+/* The same, but 64 bits wide. */
+static int
+read_count(struct reader *r, const config_setting_t *s,
+    const struct setting *row, void *field)
+{
+	return read_whole(r, s, row, field);
 }
 
 static int
@@ -329,6 +349,12 @@ same_int64(const void *a, const void *b)
 	return *(const int64_t *)a == *(const int64_t *)b;
 }
 
+static bool
+same_double(const void *a, const void *b)
+{
+	return *(const double *)a == *(const double *)b;
+}
+
 bool
 same_string(const void *a, const void *b)
 {
@@ -354,7 +380,8 @@ same_strings(const void *a, const void *b)
 
 const struct type type_bool = { "true or false", read_bool, same_bool };
 const struct type type_int = { "a whole number", read_int, same_int };
-const struct type type_factor = { "a number", read_factor, NULL };
+const struct type type_count = { "a whole number", read_count, same_int64 };
+const struct type type_factor = { "a number", read_factor, same_double };
 const struct type type_duration = {
 	"a duration (\"10s\", or a number of seconds)", read_duration,
 	same_int64

@@ -1,10 +1,8 @@
 /* The sections `defaults` and `workers` into the fleet. */
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
-#include "config/lex.h"
 #include "config/load.h"
 #include "config/load_int.h"
 
@@ -13,7 +11,6 @@ struct gathering {
 	struct loading *l;
 	struct slots defaults;
 	const config_setting_t *presets;
-	size_t room;      /* for workers */
 	size_t instances; /* so far */
 	struct map files; /* of output, to the first stream writing there */
 };
@@ -23,19 +20,6 @@ struct stream {
 	const struct output *output;
 	const char *key; /* "stdout" */
 };
-
-const char *
-worker_name(const config_setting_t *s)
-{
-	const config_setting_t *name;
-
-	if (!config_setting_is_group(s))
-		return NULL;
-	name = config_setting_get_member(s, LEX_NAME);
-	if (name == NULL)
-		name = config_setting_get_member(s, "name");
-	return name != NULL ? config_setting_get_string(name) : NULL;
-}
 
 static const config_setting_t *
 slot(const struct slots *slots, const char *key)
@@ -55,8 +39,22 @@ check_ladder(struct loading *l, const struct slots *slots)
 	return 0;
 }
 
-/* A worker's own settings over the defaults. Either way of saying how to stop
- * replaces the other; the environment is merged elsewhere. */
+/* What excludes each other in one place; across two the worker's counts. */
+static int
+check_together(struct loading *l, const struct slots *slots)
+{
+	const config_setting_t *module = slot(slots, "module");
+	int err = check_ladder(l, slots);
+
+	if (module != NULL && slot(slots, "command") != NULL)
+		err = fail(l, module,
+		    "can't be set together with command: a module is run by "
+		    "supervisord's own program");
+	return err;
+}
+
+/* A worker's own settings over the defaults. Either way of saying how to stop,
+ * or what to run, replaces the other; the environment is merged elsewhere. */
 static void
 put_over_defaults(
     const struct gathering *g, const struct slots *own, struct slots *ret)
@@ -74,22 +72,24 @@ put_over_defaults(
 	}
 	if (simple)
 		ret->of[schema_index(schema_worker, "stop")] = NULL;
+	if (slot(own, "module") != NULL)
+		ret->of[schema_index(schema_worker, "command")] = NULL;
+	else if (slot(own, "command") != NULL)
+		ret->of[schema_index(schema_worker, "module")] = NULL;
 }
 
 static int
-read_worker(struct gathering *g, const struct slots *own, const char *name,
-    struct worker *w)
+read_worker(struct gathering *g, const struct slots *own,
+    const struct slots *all, const char *name, struct worker *w)
 {
 	struct reader r = { .l = g->l, .worker = name };
-	struct slots all;
 	int err;
 
-	put_over_defaults(g, own, &all);
 	w->umask = FLEET_NO_UMASK;
-	err = slots_read(&r, &all, g->presets, schema_worker, w);
-	if (g->l->load->pid1 && slot(&all, "stdout") == NULL)
+	err = slots_read(&r, all, g->presets, schema_worker, w);
+	if (g->l->load->pid1 && slot(all, "stdout") == NULL)
 		w->out.kind = OUTPUT_INHERIT;
-	if (stop_read(&r, &all, &w->rules) < 0)
+	if (stop_read(&r, all, &w->rules) < 0)
 		err = -EINVAL;
 	if (environment_read(&r, own, &g->defaults, w) < 0)
 		err = -EINVAL;
@@ -120,42 +120,15 @@ read_defaults(struct gathering *g)
 	}
 	if (slot(&g->defaults, "name") != NULL)
 		err = fail(l, slot(&g->defaults, "name"), "unknown setting");
-	if (check_ladder(l, &g->defaults) < 0)
+	if (check_together(l, &g->defaults) < 0)
 		err = -EINVAL;
-	if (read_worker(g, &none, "worker", &nobody) < 0)
+	if (read_worker(g, &none, &g->defaults, "worker", &nobody) < 0)
 		err = -EINVAL;
 	return err;
 }
 
 /* --- workers
  * ------------------------------------------------------------------- */
-
-static int
-check_name(struct loading *l, const config_setting_t *s, const char *name)
-{
-	const char *p = name;
-
-	if (strcmp(name, "all") == 0)
-		return fail(l, s,
-		    "\"all\" can't be a worker's name: as a target it means "
-		    "every worker");
-	if (strlen(name) > FLEET_NAME_MAX)
-		return fail(l, s,
-		    "a worker's name can't be longer than %d bytes",
-		    FLEET_NAME_MAX);
-	if (isalnum((unsigned char)*p) || *p == '_') {
-		while (isalnum((unsigned char)*p) ||
-		       (*p != '\0' && strchr("_.-", *p) != NULL))
-			p++;
-		if (*p == '\0')
-			return 0;
-	}
-	return fail(l, s,
-	    "\"%s\" can't be a target: a worker's name is made of letters, "
-	    "digits, \"_\", \"-\" and \".\" and starts with neither \"-\" nor "
-	    "\".\"",
-	    name);
-}
 
 /* The files of all streams: one file has one way to be rotated. */
 static int
@@ -193,34 +166,29 @@ check_file(struct gathering *g, const struct worker *w,
 static int
 check_worker(struct gathering *g, const struct worker *w)
 {
+	unsigned most = w->autoscale.on ? w->autoscale.max : w->processes;
 	int err = check_file(g, w, &w->out, "stdout");
 
 	if (check_file(g, w, &w->err, "stderr") < 0)
 		err = -EINVAL;
 	if (g->instances <= FLEET_INSTANCES &&
-	    g->instances + w->processes > FLEET_INSTANCES) {
+	    g->instances + most > FLEET_INSTANCES) {
 		report_add(&g->l->report, w->source, w->line,
 		    "workers.%s.processes: all workers together have more than "
 		    "%d instances from here on",
 		    w->name, FLEET_INSTANCES);
 		err = -EINVAL;
 	}
-	g->instances += w->processes;
+	g->instances += most;
 	return err;
 }
 
-/* Takes the worker into the fleet under its name. NULL: reported, or nomem. */
+/* Takes a worker into the fleet under its name. */
 static struct worker *
-add_worker(struct gathering *g, const config_setting_t *s, const char *name)
+add_worker(struct loading *l, const config_setting_t *s, const char *name)
 {
-	struct loading *l = g->l;
-	struct worker *w = map_get(&l->own->workers, name, strlen(name));
+	struct worker *w = arena_alloc(&l->own->arena, sizeof *w);
 
-	if (w != NULL) {
-		fail(l, s, "defined twice, first at %s:%u", w->source, w->line);
-		return NULL;
-	}
-	w = arena_alloc(&l->own->arena, sizeof *w);
 	name = loading_keep(l, name);
 	if (w == NULL || name == NULL ||
 	    map_put(&l->own->workers, name, strlen(name), w) < 0) {
@@ -234,93 +202,65 @@ add_worker(struct gathering *g, const config_setting_t *s, const char *name)
 	return w;
 }
 
-static int
-read_element(struct gathering *g, const config_setting_t *s)
+static const char *
+worker_source(const void *known, unsigned *ret_line)
 {
-	struct loading *l = g->l;
-	const char *name = worker_name(s);
-	struct slots own = { 0 };
-	const config_setting_t *named;
-	struct worker *w;
+	const struct worker *w = known;
+
+	*ret_line = w->line;
+	return w->source;
+}
+
+static int
+read_element(struct loading *l, const config_setting_t *s, const char *name,
+    void *context)
+{
+	struct gathering *g = context;
+	struct slots own = { 0 }, all;
+	struct worker *w = add_worker(l, s, name);
 	int err;
 
-	if (!config_setting_is_group(s))
-		return fail(l, s, "must be a group { name = \"...\"; ... }");
-	if (config_setting_get_member(s, LEX_VALUE) != NULL)
-		return fail(l, s, "must be a group { }");
-	if (name == NULL)
-		return fail(l, s, "needs a name: { name = \"...\"; ... }");
-	if (check_name(l, s, name) < 0)
-		return -EINVAL;
-	w = add_worker(g, s, name);
 	if (w == NULL)
-		return -EINVAL;
-	err = slots_fill(l, s, schema_worker, &own);
-	named = slot(&own, "name");
-	if (named != NULL && config_setting_get_member(s, LEX_NAME) != NULL)
-		err = fail(l, named, "unknown setting");
-	if (check_ladder(l, &own) < 0)
+		return -ENOMEM;
+	err = named_slots(l, s, schema_worker, &own);
+	if (check_together(l, &own) < 0)
 		err = -EINVAL;
-	if (read_worker(g, &own, w->name, w) < 0)
+	put_over_defaults(g, &own, &all);
+	if (read_worker(g, &own, &all, w->name, w) < 0)
 		err = -EINVAL;
-	if (slot(&own, "command") == NULL &&
-	    slot(&g->defaults, "command") == NULL &&
-	    config_setting_get_member(s, "module") == NULL)
-		err = fail(l, s, "command is missing");
+	if (slot(&all, "command") == NULL && slot(&all, "module") == NULL)
+		err = fail(l, s, "command or module is missing");
+	/* What could not be read is not compared. */
+	if (err == 0)
+		err = hybrid_check(l, &own, &all, w);
 	if (err == 0)
 		err = check_worker(g, w);
 	return err;
-}
-
-static int
-read_section(struct gathering *g, const config_setting_t *s)
-{
-	int n = config_setting_length(s), err = 0;
-
-	for (unsigned i = 0; i < (unsigned)n && !g->l->nomem; i++) {
-		if (read_element(g, config_setting_get_elem(s, i)) < 0)
-			err = -EINVAL;
-	}
-	return err;
-}
-
-static bool
-is_workers(const struct section *s)
-{
-	return strcmp(s->row->key, "workers") == 0;
 }
 
 int
 workers_read(struct loading *l)
 {
 	struct gathering g = { .l = l };
-	struct section *s;
+	const struct named named = { .section = "workers",
+		.noun = "worker",
+		.known = &l->own->workers,
+		.read = read_element,
+		.source = worker_source,
+		.context = &g };
 	int err;
 
 	g.presets = config_setting_get_member(
 	    config_root_setting(&l->presets->config), "worker");
-	for (s = l->sections; s != NULL; s = s->next) {
-		if (is_workers(s) && config_setting_is_list(s->value))
-			g.room += (size_t)config_setting_length(s->value);
-	}
-	l->fleet->workers =
-	    arena_alloc(&l->own->arena, (g.room + 1) * sizeof(struct worker *));
+	l->fleet->workers = arena_alloc(&l->own->arena,
+	    (named_count(l, "workers") + 1) * sizeof(struct worker *));
 	if (l->fleet->workers == NULL) {
 		l->nomem = true;
 		return -ENOMEM;
 	}
 	err = read_defaults(&g);
-	for (s = l->sections; s != NULL; s = s->next) {
-		if (!is_workers(s))
-			continue;
-		/* The lexer has made a list of the named form. */
-		if (!config_setting_is_list(s->value))
-			err = fail(l, s->value,
-			    "must be a group { NAME: { ... }; } or a list "
-			    "( { name = ...; } )");
-		else if (read_section(&g, s->value) < 0)
-			err = -EINVAL;
-	}
+	if (named_read(l, &named) < 0)
+		err = -EINVAL;
 	map_done(&g.files);
 	return err;
 }

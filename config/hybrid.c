@@ -1,0 +1,199 @@
+/* What makes a worker hybrid, and how its instances come and go: tasks,
+ * recycle, autoscale. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "config/load_int.h"
+#include "supervisord/base/units.h"
+
+#define MEMORY_LEAST (1 << 20)
+
+static const config_setting_t *
+slot(const struct slots *slots, const char *key)
+{
+	return slots->of[schema_index(schema_worker, key)];
+}
+
+/* A member of a group that may be absent, or that group itself. */
+static const config_setting_t *
+member_of(const config_setting_t *group, const char *key)
+{
+	const config_setting_t *s =
+	    group != NULL ? config_setting_get_member(group, key) : NULL;
+
+	return s != NULL ? s : group;
+}
+
+static int
+read_store(struct reader *r, const config_setting_t *s,
+    const struct setting *row, void *field)
+{
+	const char *text = text_of(r, s, false);
+
+	(void)row;
+	(void)field;
+	if (text == NULL)
+		return -EINVAL;
+	if (strcmp(text, "local") != 0)
+		return fail(r->l, s,
+		    "\"%s\" is not supported yet: tasks are kept in the "
+		    "\"local\" store",
+		    text);
+	return 0;
+}
+
+static int
+read_tasks(struct reader *r, const config_setting_t *s,
+    const struct setting *row, void *field)
+{
+	return members_read(r, s, row, field);
+}
+
+static int
+read_recycle(struct reader *r, const config_setting_t *s,
+    const struct setting *row, void *field)
+{
+	struct recycle *recycle = field;
+	int err = members_read(r, s, row, recycle);
+
+	if (err == 0 && recycle->max_memory > 0 &&
+	    recycle->max_memory < MEMORY_LEAST)
+		return fail(r->l, member_of(s, "max_memory"),
+		    "%lld bytes are less than any process has (such as "
+		    "\"512M\")",
+		    (long long)recycle->max_memory);
+	return err;
+}
+
+static int
+read_autoscale(struct reader *r, const config_setting_t *s,
+    const struct setting *row, void *field)
+{
+	struct autoscale *a = field;
+	int err = members_read(r, s, row, a);
+
+	if (err < 0)
+		return err;
+	if (a->min > a->max)
+		return fail(r->l, member_of(s, "min"),
+		    "min (%u) is more than max (%u)", a->min, a->max);
+	if (a->max_spare > 0 && a->min_spare > a->max_spare)
+		return fail(r->l, member_of(s, "min_spare"),
+		    "min_spare (%u) is more than max_spare (%u)", a->min_spare,
+		    a->max_spare);
+	return 0;
+}
+
+/* --- what goes together
+ * ------------------------------------------------------- */
+
+static int
+check_exec(struct loading *l, const struct slots *own, const struct slots *all,
+    struct worker *w)
+{
+	const config_setting_t *mode = member_of(slot(all, "tasks"), "mode");
+	int err = 0;
+
+	if (w->module != NULL)
+		err = fail(l,
+		    slot(own, "tasks") != NULL ? mode : slot(all, "module"),
+		    "tasks.mode \"exec\" runs a command for each task, not a "
+		    "module");
+	if (w->threads > 1 && slot(own, "threads") != NULL)
+		err = fail(l, slot(own, "threads"),
+		    "must be 1 with tasks.mode \"exec\", where each task is a "
+		    "process: for more at once there is processes");
+	w->threads = 1;
+	return err;
+}
+
+/* What only a hybrid worker can have is passed over if it comes from the
+ * defaults, which are for all. */
+static int
+check_plain(struct loading *l, const struct slots *own, struct worker *w)
+{
+	const config_setting_t *recycle = slot(own, "recycle");
+	const char *needs = "needs a worker with tasks { } or a module";
+	int err = 0;
+
+	if (w->recycle.max_tasks > 0 && recycle != NULL)
+		err = fail(l, member_of(recycle, "max_tasks"), "%s", needs);
+	w->recycle.max_tasks = 0;
+	if (slot(own, "autoscale") != NULL)
+		err = fail(l, slot(own, "autoscale"), "%s", needs);
+	w->autoscale.on = false;
+	return err;
+}
+
+static int
+put_module(struct loading *l, struct worker *w)
+{
+	w->argv = arena_alloc(&l->own->arena, 2 * sizeof *w->argv);
+	if (w->argv == NULL) {
+		l->nomem = true;
+		return -ENOMEM;
+	}
+	w->argv[0] = w->module;
+	return 0;
+}
+
+int
+hybrid_check(struct loading *l, const struct slots *own,
+    const struct slots *all, struct worker *w)
+{
+	int err = 0;
+
+	w->hybrid = w->module != NULL || slot(all, "tasks") != NULL;
+	w->autoscale.on = slot(all, "autoscale") != NULL;
+	if (w->module != NULL && slot(all, "processes") == NULL)
+		w->processes = cores_count(l);
+	if (!w->hybrid)
+		err = check_plain(l, own, w);
+	else if (w->tasks.mode == TASK_MODE_EXEC)
+		err = check_exec(l, own, all, w);
+	if (w->module != NULL && put_module(l, w) < 0)
+		err = -ENOMEM;
+	if (w->autoscale.on)
+		w->processes = MAX_OF(
+		    w->autoscale.min, MIN_OF(w->autoscale.max, w->processes));
+	return err;
+}
+
+/* --- the same?
+ * ------------------------------------------------------------------ */
+
+static bool
+same_tasks(const void *a, const void *b)
+{
+	const size_t at = offsetof(struct worker, tasks);
+	const struct worker *x = (const void *)((const char *)a - at);
+	const struct worker *y = (const void *)((const char *)b - at);
+	const struct setting *row = schema_find(schema_worker, "tasks");
+
+	return x->hybrid == y->hybrid &&
+	       schema_same(row->members, &x->tasks, &y->tasks);
+}
+
+static bool
+same_recycle(const void *a, const void *b)
+{
+	return schema_same(
+	    schema_find(schema_worker, "recycle")->members, a, b);
+}
+
+static bool
+same_autoscale(const void *a, const void *b)
+{
+	const struct autoscale *x = a, *y = b;
+
+	return x->on == y->on &&
+	       schema_same(
+		   schema_find(schema_worker, "autoscale")->members, a, b);
+}
+
+const struct type type_tasks = { "a group { }", read_tasks, same_tasks };
+const struct type type_store = { "\"local\"", read_store, NULL };
+const struct type type_recycle = { "a group { }", read_recycle, same_recycle };
+const struct type type_autoscale = { "a group { }", read_autoscale,
+	same_autoscale };
