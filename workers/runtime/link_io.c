@@ -282,7 +282,6 @@ io_read(void)
 	void *to = frames_room(&the_link.in, &room);
 	ssize_t n;
 
-	check_socket();
 	n = recv(the_link.fd, to, room, MSG_DONTWAIT);
 	if (n > 0) {
 		frames_fill(&the_link.in, (size_t)n);
@@ -291,6 +290,7 @@ io_read(void)
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
+	check_socket();
 	pthread_mutex_lock(&the_link.mutex);
 	if (!the_link.lost)
 		log_info("supervisord is gone: ending when what runs has "
