@@ -423,6 +423,8 @@ without_broker_it_ends_with_the_process(void **state)
 	(void)state;
 	rig_start();
 	bad.spec = shell("exit 0", NULL);
+	rig_send(MSG_LAUNCH, &bad, -1);
+	rig_until(MSG_NOT_LAUNCHED, &m); /* it has closed the book by now */
 	before = guardian_fds();
 	l = launch_hybrid(bad.spec, 1);
 	rig_until(MSG_EXITED, &m);
