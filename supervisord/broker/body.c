@@ -15,7 +15,7 @@ body_new(const void *data, size_t size)
 		return NULL;
 	b->refs = 1;
 	b->size = (uint32_t)size;
-	if (size > 0)
+	if (data != NULL && size > 0)
 		memcpy(b->data, data, size);
 	b->data[size] = '\0';
 	return b;

@@ -93,7 +93,6 @@ struct store_op {
 	void *arg;                         /* the caller's */
 	enum queue_error error;            /* set before done */
 	bool relaxed; /* a power cut may undo it, a kill may not */
-	bool full; /* must survive a power cut: its commit flushes the disk */
 
 	struct task_change change;
 	struct task_row *row; /* SUBMIT, FIRE; owned */
@@ -120,6 +119,7 @@ struct store_op {
 	struct task_row
 	    *follow; /* FINISH: tasks that came to be by it; owned */
 	size_t follow_count;
+	uint64_t *ids; /* the store's: GROUP's, as they were given */
 };
 
 struct store_op *store_op_new(enum store_kind kind); /* NULL: no memory */

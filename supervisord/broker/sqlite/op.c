@@ -37,6 +37,7 @@ store_op_free(struct store_op *op)
 	free(op->text);
 	free_rows(op->rows, op->count);
 	free_rows(op->follow, op->follow_count);
+	free(op->ids);
 	free(op);
 }
 

@@ -1,0 +1,372 @@
+/* Opening, transactions, and what to say when it does not work. */
+
+#include "supervisord/broker/sqlite/db.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "supervisord/base/util.h"
+
+#define OPEN_FLAGS (SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE)
+#define BUSY_MS    2000
+#define LENGTH_MAX (64 << 20)
+#define WAL_HEAD   32
+#define WAL_FRAME  24 /* before each page */
+#define PAGE       4096
+#define SETTINGS                                                               \
+	"PRAGMA page_size = 4096; PRAGMA cell_size_check = ON;"                \
+	"PRAGMA temp_store = MEMORY; PRAGMA secure_delete = OFF;"              \
+	"PRAGMA mmap_size = 0; PRAGMA wal_autocheckpoint = 0;"                 \
+	"PRAGMA journal_size_limit = 67108864; PRAGMA synchronous = FULL;"
+
+static int
+say(struct db *db, int code, const char *words)
+{
+	snprintf(db->words, sizeof db->words, "%s", words);
+	return code;
+}
+
+int
+db_failed(struct db *db, int rc)
+{
+	int error = db->sql != NULL ? sqlite3_system_errno(db->sql) : 0;
+
+	rc &= 0xff;
+	switch (rc) {
+	case SQLITE_FULL:
+		return say(db, rc, "disk full");
+	case SQLITE_READONLY:
+		return say(db, rc, "it can't be written (read-only)");
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return say(db, rc, "it is locked by another program");
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return say(db, rc, "it is damaged");
+	case SQLITE_NOMEM:
+		return say(db, rc, "out of memory");
+	case SQLITE_IOERR: /* SQLite does not always keep its errno */
+		return say(db, rc,
+		    error == ENOSPC || error == EFBIG ? strerror(error)
+						      : "input/output error");
+	case SQLITE_CANTOPEN:
+		return say(db, rc,
+		    error != 0 ? strerror(error) : "it can't be opened");
+	default:
+		return say(db, rc,
+		    db->sql != NULL ? sqlite3_errmsg(db->sql)
+				    : sqlite3_errstr(rc));
+	}
+}
+
+bool
+db_is_hopeless(int rc)
+{
+	return rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB || rc == DB_FOREIGN;
+}
+
+/*
+ * The file itself, so that its mode is ours and a failure has a name. An
+ * existing file is left alone: closing another descriptor of it would drop
+ * SQLite's locks.
+ */
+static int
+make_file(struct db *db, const char *path)
+{
+	struct stat sb;
+	int fd;
+
+	if (lstat(path, &sb) == 0) {
+		if (S_ISREG(sb.st_mode))
+			return SQLITE_OK;
+		return say(db, DB_NOT_A_FILE, "it is not a regular file");
+	}
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+	if (fd < 0)
+		return say(db, SQLITE_CANTOPEN, strerror(errno));
+	close(fd);
+	return SQLITE_OK;
+}
+
+static int
+configure(struct db *db, int cache_kib)
+{
+	static const int off[] = { SQLITE_DBCONFIG_DQS_DML,
+		SQLITE_DBCONFIG_DQS_DDL, SQLITE_DBCONFIG_ENABLE_TRIGGER,
+		SQLITE_DBCONFIG_TRUSTED_SCHEMA };
+	char cache[48];
+	int rc;
+
+	for (size_t i = 0; i < N_ELEMENTS(off); i++)
+		sqlite3_db_config(db->sql, off[i], 0, NULL);
+	sqlite3_db_config(db->sql, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	sqlite3_limit(db->sql, SQLITE_LIMIT_LENGTH, LENGTH_MAX);
+	sqlite3_limit(db->sql, SQLITE_LIMIT_ATTACHED, 0);
+	sqlite3_busy_timeout(db->sql, BUSY_MS);
+	snprintf(cache, sizeof cache, "PRAGMA cache_size = -%d", cache_kib);
+	rc = sqlite3_exec(db->sql, SETTINGS, NULL, NULL, NULL);
+	db->full = true;
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(db->sql, cache, NULL, NULL, NULL);
+	return rc;
+}
+
+static int
+note_wal(void *arg, sqlite3 *sql, const char *name, int frames)
+{
+	struct db *db = arg;
+
+	(void)sql;
+	(void)name;
+	db->wal_frames = frames;
+	return SQLITE_OK;
+}
+
+static int
+open_at(struct db *db, const char *path, int flags, int cache_kib)
+{
+	int rc;
+
+	memset(db, 0, sizeof *db);
+	db->wal_fd = -1;
+	if (path != NULL && (flags & SQLITE_OPEN_READONLY) == 0) {
+		rc = make_file(db, path);
+		if (rc != SQLITE_OK)
+			return rc;
+	}
+	rc = sqlite3_open_v2(
+	    path != NULL ? path : ":memory:", &db->sql, flags, NULL);
+	if (db->sql == NULL)
+		return say(db, SQLITE_NOMEM, "out of memory");
+	if (rc == SQLITE_OK)
+		rc = configure(db, cache_kib);
+	return rc;
+}
+
+static int
+data_version(struct db *db)
+{
+	sqlite3_stmt *stmt = NULL;
+	int version = -1;
+
+	if (sqlite3_prepare_v2(
+		db->sql, "PRAGMA data_version", -1, &stmt, NULL) == SQLITE_OK &&
+	    sqlite3_step(stmt) == SQLITE_ROW)
+		version = sqlite3_column_int(stmt, 0);
+	sqlite3_finalize(stmt);
+	return version;
+}
+
+int
+db_open(struct db *db, const char *path, bool *ret_fresh)
+{
+	int rc = open_at(db, path, SQLITE_OPEN_READWRITE | OPEN_FLAGS, 16384);
+
+	if (db->sql == NULL)
+		return rc;
+	if (rc == SQLITE_OK)
+		rc = db_schema(db->sql, ret_fresh, db->words, sizeof db->words);
+	if (rc == SQLITE_OK && sqlite3_db_readonly(db->sql, "main") == 1)
+		rc = SQLITE_READONLY;
+	if (rc == SQLITE_OK) {
+		sqlite3_wal_hook(db->sql, note_wal, db);
+		db->version = data_version(db);
+		return rc;
+	}
+	if (rc != DB_FOREIGN)
+		rc = db_failed(db, rc);
+	db_close(db, false);
+	return rc;
+}
+
+int
+db_open_reader(struct db *db, const char *path)
+{
+	int rc = open_at(db, path, SQLITE_OPEN_READONLY | OPEN_FLAGS, 2048);
+
+	if (db->sql != NULL && rc != SQLITE_OK) {
+		rc = db_failed(db, rc);
+		db_close(db, false);
+	}
+	return rc;
+}
+
+void
+db_close(struct db *db, bool tidy)
+{
+	for (size_t i = 0; i < SQLS; i++)
+		sqlite3_finalize(db->stmt[i]);
+	for (size_t i = 0; i < DB_MASKS; i++)
+		sqlite3_finalize(db->masks[i].stmt);
+	memset(db->stmt, 0, sizeof db->stmt);
+	memset(db->masks, 0, sizeof db->masks);
+	if (db->sql != NULL && !tidy)
+		sqlite3_db_config(
+		    db->sql, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	if (db->wal_fd >= 0)
+		close(db->wal_fd);
+	db->wal_fd = -1;
+	sqlite3_close(db->sql);
+	db->sql = NULL;
+	db->pools_count = 0;
+}
+
+/* --- the file ------------------------------------------------------------- */
+
+int
+db_set_aside(const char *path, char *ret_name, size_t size)
+{
+	char from[PATH_MAX], to[PATH_MAX], stamp[32];
+	time_t now = time(NULL);
+	struct tm tm;
+	int n;
+
+	gmtime_r(&now, &tm);
+	strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
+	n = snprintf(ret_name, size, "%s.broken-%s", path, stamp);
+	for (int i = 2; access(ret_name, F_OK) == 0 && i < 100; i++)
+		n = snprintf(ret_name, size, "%s.broken-%s-%d", path, stamp, i);
+	if (n < 0 || (size_t)n >= size || (size_t)n + 5 > sizeof to)
+		return -ENAMETOOLONG;
+	if (rename(path, ret_name) < 0)
+		return -errno;
+	/* Its log belongs to it; the index beside it is made anew by any reader
+	 * and would mislead one of the next file. */
+	snprintf(from, sizeof from, "%.*s-wal", PATH_MAX - 5, path);
+	snprintf(to, sizeof to, "%.*s-wal", PATH_MAX - 5, ret_name);
+	if (rename(from, to) < 0 && errno != ENOENT)
+		unlink(from);
+	snprintf(from, sizeof from, "%.*s-shm", PATH_MAX - 5, path);
+	unlink(from);
+	return 0;
+}
+
+static bool
+wal_name(const char *path, char *ret, size_t size)
+{
+	int n = snprintf(ret, size, "%s-wal", path);
+
+	return n > 0 && (size_t)n < size;
+}
+
+bool
+db_moved(struct db *db, const char *path)
+{
+	char wal[PATH_MAX];
+	struct stat sb;
+	int moved = 0;
+
+	if (path == NULL || db->sql == NULL)
+		return false;
+	if (sqlite3_file_control(
+		db->sql, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+	    moved)
+		return true;
+	/* Rows written to a log that has lost its name are lost rows. */
+	if (!wal_name(path, wal, sizeof wal))
+		return false;
+	if (stat(wal, &sb) < 0)
+		return db->wal_inode != 0 && errno == ENOENT;
+	if (db->wal_inode == 0)
+		db->wal_inode = sb.st_ino;
+	return db->wal_inode != sb.st_ino;
+}
+
+/* The locks are on the file and its -shm: the log may be opened and closed. */
+static int
+open_wal(const char *path, int flags)
+{
+	char wal[PATH_MAX];
+
+	if (!wal_name(path, wal, sizeof wal))
+		return -1;
+	return open(wal, flags | O_CLOEXEC);
+}
+
+/* What the log is like after a commit: what db_cut goes by. */
+static void
+mark(struct db *db, const char *path)
+{
+	if (db->wal_fd < 0)
+		db->wal_fd = open_wal(path, O_RDWR);
+	db->marked = db->wal_fd >= 0 && db->wal_frames > 0 &&
+		     pread(db->wal_fd, db->head, WAL_HEAD, 0) == WAL_HEAD;
+}
+
+void
+db_cut(struct db *db)
+{
+	unsigned char head[WAL_HEAD];
+	off_t size = 0;
+
+	/* Where somebody else has written to it, nothing is known. */
+	if (!db->marked || data_version(db) != db->version ||
+	    pread(db->wal_fd, head, WAL_HEAD, 0) != WAL_HEAD)
+		return;
+	/* With another header the failed transaction had begun the log anew:
+	 * all that was in it before had come home. */
+	if (memcmp(head, db->head, WAL_HEAD) == 0)
+		size = WAL_HEAD + (off_t)db->wal_frames * (WAL_FRAME + PAGE);
+	if (ftruncate(db->wal_fd, size) == 0)
+		fdatasync(db->wal_fd);
+}
+
+/* --- transactions --------------------------------------------------------- */
+
+int
+db_begin(struct db *db, bool full)
+{
+	sqlite3_stmt *stmt;
+	int rc = SQLITE_OK;
+
+	if (full != db->full) {
+		rc = sqlite3_exec(db->sql,
+		    full ? "PRAGMA synchronous = FULL"
+			 : "PRAGMA synchronous = NORMAL",
+		    NULL, NULL, NULL);
+		if (rc == SQLITE_OK)
+			db->full = full;
+	}
+	stmt = rc == SQLITE_OK ? db_sql(db, SQL_BEGIN, &rc) : NULL;
+	return stmt != NULL ? db_run(db, stmt) : db_failed(db, rc);
+}
+
+int
+db_commit(struct db *db, const char *path)
+{
+	int rc;
+	sqlite3_stmt *stmt = db_sql(db, SQL_COMMIT, &rc);
+
+	if (stmt == NULL)
+		return rc;
+	rc = db_run(db, stmt);
+	if (rc == SQLITE_OK && path != NULL)
+		mark(db, path);
+	return rc;
+}
+
+void
+db_rollback(struct db *db)
+{
+	/* What was read or made in it may be gone. */
+	db->pools_count = 0;
+	if (db->sql != NULL && !sqlite3_get_autocommit(db->sql))
+		sqlite3_exec(db->sql, "ROLLBACK", NULL, NULL, NULL);
+}
+
+int
+db_checkpoint(struct db *db)
+{
+	int log = 0, home = 0;
+	int rc = sqlite3_wal_checkpoint_v2(
+	    db->sql, "main", SQLITE_CHECKPOINT_PASSIVE, &log, &home);
+
+	return rc == SQLITE_OK || rc == SQLITE_BUSY ? SQLITE_OK
+						    : db_failed(db, rc);
+}

@@ -1,0 +1,93 @@
+/* The end of results: tasks whose time has come are deleted, with all that
+ * belongs to them. */
+
+#include <stdio.h>
+
+#include "supervisord/broker/sqlite/store_int.h"
+
+#define LIMIT_MOST 10000
+
+static int
+drop(struct db *db, enum sql which, uint64_t id)
+{
+	int rc;
+	sqlite3_stmt *stmt = db_sql(db, which, &rc);
+
+	if (stmt == NULL)
+		return rc;
+	sqlite3_bind_int64(stmt, 1, (int64_t)id);
+	return db_run(db, stmt);
+}
+
+/* Into op->rows: which. Their form is kept in json for the moment. */
+static int
+find(struct db *db, struct store_op *op, int64_t pool, int state, size_t limit)
+{
+	int rc;
+	sqlite3_stmt *stmt = db_sql(db, SQL_EXPIRED, &rc);
+	struct task_row *row = NULL;
+
+	if (stmt == NULL)
+		return rc;
+	sqlite3_bind_int64(stmt, 1, pool);
+	sqlite3_bind_int(stmt, 2, state);
+	sqlite3_bind_int64(stmt, 3, op->now_ms);
+	sqlite3_bind_int64(stmt, 4, (int64_t)(limit - op->count));
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW &&
+	       (row = rows_add(&op->rows, &op->count)) != NULL) {
+		row->id = (uint64_t)sqlite3_column_int64(stmt, 0);
+		row->json = (sqlite3_column_int(stmt, 1) & FORM_APART) != 0;
+		row->state = (uint8_t)state;
+		snprintf(row->worker, sizeof row->worker, "%s",
+		    db_pool_name(db, pool));
+	}
+	if (rc == SQLITE_ROW) {
+		sqlite3_reset(stmt);
+		return SQLITE_NOMEM;
+	}
+	return db_end(db, stmt, rc);
+}
+
+static int
+find_all(struct db *db, struct store_op *op)
+{
+	size_t limit =
+	    op->limit > 0 && op->limit < LIMIT_MOST ? op->limit : LIMIT_MOST;
+	int rc = SQLITE_OK;
+	sqlite3_stmt *pools = db_sql(db, SQL_POOLS, &rc);
+
+	if (pools == NULL)
+		return rc;
+	while (rc == SQLITE_OK && op->count < limit &&
+	       (rc = sqlite3_step(pools)) == SQLITE_ROW) {
+		rc = SQLITE_OK;
+		for (int state = TASK_DONE;
+		     state < TASK_STATES && op->count < limit &&
+		     rc == SQLITE_OK;
+		     state++)
+			rc = find(db, op, sqlite3_column_int64(pools, 0), state,
+			    limit);
+	}
+	sqlite3_reset(pools);
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+int
+expire(struct store *s, struct store_op *op)
+{
+	int rc = find_all(&s->db, op);
+
+	for (size_t i = 0; i < op->count && rc == SQLITE_OK; i++) {
+		struct task_row *row = &op->rows[i];
+
+		rc = drop(&s->db, SQL_DROP, row->id);
+		if (rc == SQLITE_OK && row->json)
+			rc = drop(&s->db, SQL_BODY_DROP, row->id);
+		if (rc == SQLITE_OK)
+			rc = drop(&s->db, SQL_RESULT_DROP, row->id);
+		row->json = false;
+	}
+	if (rc == SQLITE_OK)
+		rc = db_next_expiry(&s->db, &op->next_due_ms);
+	return rc;
+}

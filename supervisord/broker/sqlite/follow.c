@@ -1,0 +1,275 @@
+/*
+ * What comes of a task's end: the task in its `then`, and the group's, when
+ * its last member has ended. They are stored in the transaction that stores the
+ * end, so that no kill comes between.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "supervisord/base/buf.h"
+#include "supervisord/base/clock.h"
+#include "supervisord/base/json.h"
+#include "supervisord/base/log.h"
+#include "supervisord/broker/base64.h"
+#include "supervisord/broker/sqlite/store_int.h"
+#include "supervisord/broker/submission.h"
+#include "supervisord/proto/wire.h"
+
+/* As JSON: what is JSON as it is, bytes as {"base64":"..."}, nothing as null.
+ */
+static void
+put_bytes(struct buf *b, const void *data, size_t size, bool json)
+{
+	if (data == NULL) {
+		jw_null(b);
+	} else if (json) {
+		buf_add(b, data, size);
+	} else {
+		buf_str(b, "{\"base64\":\"");
+		base64_put(b, data, size);
+		buf_str(b, "\"}");
+	}
+}
+
+static void
+put_body(struct buf *b, const struct body *body, bool json)
+{
+	put_bytes(b, body != NULL ? body->data : NULL,
+	    body != NULL ? body->size : 0, json);
+}
+
+/* "result":..., or that it is left out where it does not fit. */
+static void
+put_result(struct buf *b, const void *data, size_t size, bool json)
+{
+	size_t room = json ? size : size / 3 * 4 + 32;
+
+	buf_str(b, "\"result\":");
+	if (b->size + room + 64 > WIRE_PAYLOAD_MAX)
+		buf_str(b, "null,\"omitted\":true");
+	else
+		put_bytes(b, data, size, json);
+}
+
+/* Consumes the submission's payload and the buffer. */
+static bool
+set_args(struct submission *sub, struct buf *b)
+{
+	struct body *args = b->failed ? NULL : body_new(buf_text(b), b->size);
+
+	buf_done(b);
+	if (args == NULL)
+		return false;
+	body_release(sub->payload);
+	sub->payload = args;
+	sub->json = true;
+	return true;
+}
+
+/* Consumes sub. */
+static int
+store_follower(struct store *s, struct store_op *op, struct submission *sub)
+{
+	struct task_row row = { 0 }, *place;
+	uint64_t existing = 0;
+	uint8_t state;
+	int rc = SQLITE_OK;
+
+	row.id = ids_take(s);
+	if (row.id == 0) {
+		/* The transaction is tried again when there are more. */
+		submission_free(sub);
+		return SQLITE_NOMEM;
+	}
+	if (s->options.complete == NULL ||
+	    !s->options.complete(sub, &row, s->options.arg)) {
+		log_warn("task %llu: its `then` can't be submitted: worker "
+			 "\"%s\" takes no tasks",
+		    (unsigned long long)op->change.id, sub->worker);
+		submission_free(sub);
+		task_row_done(&row);
+		return SQLITE_OK;
+	}
+	submission_free(sub);
+	rc = row_insert(&s->db, &row, &existing, &state);
+	place = rc == SQLITE_OK && existing == 0
+		    ? rows_add(&op->follow, &op->follow_count)
+		    : NULL;
+	if (place != NULL)
+		*place = row;
+	else
+		task_row_done(&row);
+	return rc == SQLITE_OK && existing == 0 && place == NULL ? SQLITE_NOMEM
+								 : rc;
+}
+
+static struct submission *
+parse(struct store_op *op, const char *text)
+{
+	struct submission *sub = NULL;
+	char why[256] = "";
+	int r = submission_parse(text, strlen(text), &sub, why, sizeof why);
+
+	if (r != 0) {
+		log_warn("task %llu: its `then` can't be submitted: %s",
+		    (unsigned long long)op->change.id, why);
+		return NULL;
+	}
+	return sub;
+}
+
+static int
+follow_then(struct store *s, struct store_op *op, const struct task_row *row)
+{
+	struct submission *sub = parse(op, row->then);
+	struct buf b;
+
+	if (sub == NULL)
+		return SQLITE_OK;
+	buf_init(&b);
+	buf_str(&b, "{\"args\":");
+	put_body(&b, sub->payload, sub->json);
+	buf_fmt(&b, ",\"task\":%llu,", (unsigned long long)row->id);
+	put_result(&b, op->result != NULL ? op->result->data : NULL,
+	    op->result != NULL ? op->result->size : 0, op->result_json);
+	buf_char(&b, '}');
+	if (!set_args(sub, &b)) {
+		submission_free(sub);
+		return SQLITE_NOMEM;
+	}
+	sub->parent = row->id;
+	return store_follower(s, op, sub);
+}
+
+/* --- groups --------------------------------------------------------------- */
+
+static int
+group_results(struct db *db, uint64_t group, struct buf *b)
+{
+	bool first = true;
+	int rc;
+	sqlite3_stmt *stmt = db_sql(db, SQL_GROUP_RESULTS, &rc);
+
+	if (stmt == NULL)
+		return rc;
+	sqlite3_bind_int64(stmt, 1, (int64_t)group);
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		int state = sqlite3_column_int(stmt, 1);
+
+		buf_fmt(b, "%s{\"id\":%lld,\"state\":", first ? "" : ",",
+		    (long long)sqlite3_column_int64(stmt, 0));
+		jw_string(b, state >= 0 && state < TASK_STATES
+				 ? task_state_names[state]
+				 : NULL);
+		buf_char(b, ',');
+		put_result(b, sqlite3_column_blob(stmt, 3),
+		    (size_t)sqlite3_column_bytes(stmt, 3),
+		    sqlite3_column_int(stmt, 2) != 0);
+		buf_char(b, '}');
+		first = false;
+	}
+	return db_end(db, stmt, rc);
+}
+
+static int
+with_id(struct db *db, enum sql which, uint64_t id, int64_t second)
+{
+	int rc;
+	sqlite3_stmt *stmt = db_sql(db, which, &rc);
+
+	if (stmt == NULL)
+		return rc;
+	sqlite3_bind_int64(stmt, 1, (int64_t)id);
+	if (second != 0)
+		sqlite3_bind_int64(stmt, 2, second);
+	return db_run(db, stmt);
+}
+
+static int
+group_get(struct db *db, uint64_t group, int64_t *ret_open, char **ret_then)
+{
+	int rc;
+	sqlite3_stmt *stmt = db_sql(db, SQL_GROUP_GET, &rc);
+	const void *text = NULL;
+
+	*ret_open = -1;
+	*ret_then = NULL;
+	if (stmt == NULL)
+		return rc;
+	sqlite3_bind_int64(stmt, 1, (int64_t)group);
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW) {
+		*ret_open = sqlite3_column_int64(stmt, 0);
+		text = sqlite3_column_text(stmt, 1);
+		*ret_then = text != NULL ? strdup(text) : NULL;
+	}
+	rc = db_end(db, stmt, rc);
+	return text != NULL && *ret_then == NULL ? SQLITE_NOMEM : rc;
+}
+
+static int
+group_over(
+    struct store *s, struct store_op *op, uint64_t group, const char *then)
+{
+	struct submission *sub = then != NULL ? parse(op, then) : NULL;
+	struct buf b;
+	int rc = SQLITE_OK;
+
+	if (sub != NULL) {
+		buf_init(&b);
+		buf_str(&b, "{\"args\":");
+		put_body(&b, sub->payload, sub->json);
+		buf_fmt(&b, ",\"group\":%llu,\"results\":[",
+		    (unsigned long long)group);
+		rc = group_results(&s->db, group, &b);
+		buf_str(&b, "]}");
+		if (!set_args(sub, &b) && rc == SQLITE_OK)
+			rc = SQLITE_NOMEM;
+		if (rc == SQLITE_OK)
+			rc = store_follower(s, op, sub);
+		else
+			submission_free(sub);
+	}
+	/* From now on the members may go when their time has come. */
+	if (rc == SQLITE_OK)
+		rc = with_id(&s->db, SQL_GROUP_EXPIRE, group, clock_wall_ms());
+	return rc == SQLITE_OK ? with_id(&s->db, SQL_GROUP_DROP, group, 0) : rc;
+}
+
+int
+follow_group(struct store *s, struct store_op *op, uint64_t group)
+{
+	int64_t open;
+	char *then;
+	int rc = group_get(&s->db, group, &open, &then);
+
+	if (rc == SQLITE_OK && open == 0)
+		rc = group_over(s, op, group, then);
+	free(then);
+	return rc;
+}
+
+static int
+member_ended(struct store *s, struct store_op *op, const struct task_row *row)
+{
+	int rc = with_id(&s->db, SQL_GROUP_DOWN, row->group, 0);
+
+	/* A group that is over, or that waits for nothing. */
+	if (rc != SQLITE_OK || sqlite3_changes(s->db.sql) == 0)
+		return rc;
+	rc = with_id(&s->db, SQL_GROUP_KEEP, row->id, 0);
+	return rc == SQLITE_OK ? follow_group(s, op, row->group) : rc;
+}
+
+int
+follow_end(struct store *s, struct store_op *op, const struct task_row *row)
+{
+	int rc = SQLITE_OK;
+
+	if (row->then != NULL && op->change.state == TASK_DONE)
+		rc = follow_then(s, op, row);
+	if (rc == SQLITE_OK && row->group != 0)
+		rc = member_ended(s, op, row);
+	return rc;
+}

@@ -1,0 +1,39 @@
+#ifndef BROKER_SQLITE_ROWS_H
+#define BROKER_SQLITE_ROWS_H
+
+/* Tasks between the tables and memory. Results as in db.h; SQLITE_NOMEM where
+ * memory was short. */
+
+#include "supervisord/broker/sqlite/db.h"
+
+/* A list that grows: op->rows, op->follow. */
+struct task_row *rows_add(struct task_row **rows, size_t *count);
+
+/* The row the statement is at. whole: with the payload. */
+int row_read(
+    struct db *db, sqlite3_stmt *stmt, struct task_row *row, bool whole);
+/* Steps through a statement of whole rows into *rows; resets it. */
+int rows_read(struct db *db, sqlite3_stmt *stmt, bool whole,
+    struct task_row **rows, size_t *count);
+int row_result(struct db *db, struct task_row *row);
+
+/* The row of a task, or none (*ret_found). */
+int row_get(struct db *db, uint64_t id, struct task_row *row, bool *ret_found);
+
+/*
+ * Stores a new task. Where its key or its schedule's time is taken, or its id,
+ * nothing is stored and *ret_existing is that task's id, *ret_state its state.
+ */
+int row_insert(struct db *db, const struct task_row *row,
+    uint64_t *ret_existing, uint8_t *ret_state);
+/* The fields of the change; *ret_found: there is such a task. plain: only if
+ * nothing hangs on its end (a `then`, a group). */
+int row_change(
+    struct db *db, const struct task_change *c, bool plain, bool *ret_found);
+int row_put_result(
+    struct db *db, uint64_t id, const struct body *result, bool json);
+
+/* For people, in a thread of their own or not: TASK, LIST. */
+int read_answer(struct db *db, struct store_op *op);
+
+#endif

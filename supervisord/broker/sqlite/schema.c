@@ -1,0 +1,150 @@
+/*
+ * The tables, as steps from one version of the schema to the next; described
+ * for people in TASKS.md. A change is one more step: a step that was released
+ * is never edited.
+ */
+
+#include <stdio.h>
+
+#include "supervisord/base/util.h"
+#include "supervisord/broker/sqlite/db.h"
+
+#define APPLICATION 0x73767471 /* "svtq" */
+
+/*
+ * A task changes its state three times; each index is partial, so that a state
+ * costs at most one entry in one of them. What is long or rare comes last in
+ * the row: a scan over the short columns reads no overflow pages.
+ */
+static const char step_tables[] =
+    "CREATE TABLE seq (one INTEGER PRIMARY KEY CHECK (one = 1),"
+    " next INTEGER NOT NULL) STRICT;"
+    "INSERT INTO seq VALUES (1, 1);"
+    "CREATE TABLE pool (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+    " paused INTEGER NOT NULL DEFAULT 0,"
+    " paused_until_ms INTEGER NOT NULL DEFAULT 0) STRICT;"
+    "CREATE TABLE task (id INTEGER PRIMARY KEY, pool INTEGER NOT NULL,"
+    " state INTEGER NOT NULL, priority INTEGER NOT NULL,"
+    " rank INTEGER NOT NULL, due_ms INTEGER NOT NULL,"
+    " created_ms INTEGER NOT NULL, started_ms INTEGER NOT NULL,"
+    " finished_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL,"
+    " timeout_ms INTEGER NOT NULL, result_ttl_ms INTEGER NOT NULL,"
+    " retries INTEGER NOT NULL, attempts INTEGER NOT NULL,"
+    " failures INTEGER NOT NULL, crashes INTEGER NOT NULL,"
+    " victims INTEGER NOT NULL, parent INTEGER NOT NULL,"
+    " grp INTEGER NOT NULL, schedule INTEGER NOT NULL,"
+    " fire_ms INTEGER NOT NULL, form INTEGER NOT NULL,"
+    " linked INTEGER NOT NULL, func TEXT, key TEXT, limit_key TEXT,"
+    " instance TEXT, error TEXT, words TEXT, chain TEXT, payload BLOB) STRICT;"
+    "CREATE INDEX task_ready ON task (pool, rank) WHERE state = 0;"
+    "CREATE INDEX task_due ON task (due_ms, pool) WHERE state = 1;"
+    "CREATE INDEX task_running ON task (pool) WHERE state = 2;"
+    "CREATE INDEX task_ended ON task (pool, state, expires_ms)"
+    " WHERE state >= 3;"
+    "CREATE UNIQUE INDEX task_key ON task (pool, key) WHERE key IS NOT NULL;"
+    "CREATE UNIQUE INDEX task_fire ON task (schedule, fire_ms)"
+    " WHERE schedule > 0;"
+    "CREATE INDEX task_grp ON task (grp) WHERE grp > 0;"
+    "CREATE TABLE body (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
+    "CREATE TABLE result (id INTEGER PRIMARY KEY, json INTEGER NOT NULL,"
+    " data BLOB NOT NULL) STRICT;"
+    "CREATE TABLE grp (id INTEGER PRIMARY KEY, open INTEGER NOT NULL,"
+    " chain TEXT) STRICT;"
+    "CREATE TABLE schedule (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+    " anchor_ms INTEGER NOT NULL DEFAULT 0, next_ms INTEGER NOT NULL DEFAULT 0,"
+    " last_task INTEGER NOT NULL DEFAULT 0) STRICT;";
+
+/* clang-format off */
+#define WHEN(column)                                                           \
+	" CASE WHEN " column " > 0 THEN strftime('%Y-%m-%dT%H:%M:%fZ', "       \
+	column " / 1000.0, 'unixepoch') END"
+
+static const char step_view[] =
+    "CREATE VIEW tasks AS SELECT t.id, p.name AS worker, t.func,"
+    " CASE t.state WHEN 0 THEN 'queued' WHEN 1 THEN 'scheduled'"
+    " WHEN 2 THEN 'running' WHEN 3 THEN 'done' WHEN 4 THEN 'failed'"
+    " WHEN 5 THEN 'cancelled' ELSE 'dead' END AS state,"
+    " CASE t.priority WHEN 0 THEN 'high' WHEN 1 THEN 'middle' ELSE 'low' END"
+    " AS priority,"
+    WHEN("t.created_ms") " AS created_at," WHEN("t.due_ms") " AS due_at,"
+    WHEN("t.started_ms") " AS started_at,"
+    WHEN("t.finished_ms") " AS finished_at, t.attempts, t.failures, t.crashes,"
+    " t.instance, t.key, t.limit_key, t.error, t.words,"
+    " CASE WHEN t.form & 1 THEN CAST(coalesce(t.payload, (SELECT data FROM body"
+    " WHERE id = t.id)) AS TEXT) ELSE coalesce(t.payload, (SELECT data FROM"
+    " body WHERE id = t.id)) END AS args,"
+    " CASE WHEN r.json THEN CAST(r.data AS TEXT) ELSE r.data END AS result,"
+    " t.parent, t.grp AS \"group\", s.name AS schedule"
+    " FROM task t LEFT JOIN pool p ON p.id = t.pool"
+    " LEFT JOIN result r ON r.id = t.id"
+    " LEFT JOIN schedule s ON s.id = t.schedule;";
+/* clang-format on */
+
+static const char *const steps[] = { step_tables, step_view };
+
+static int
+ask_int(sqlite3 *sql, const char *text, int *ret)
+{
+	sqlite3_stmt *stmt = NULL;
+	int rc = sqlite3_prepare_v2(sql, text, -1, &stmt, NULL);
+
+	if (rc != SQLITE_OK)
+		return rc;
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		*ret = sqlite3_column_int(stmt, 0);
+	sqlite3_finalize(stmt);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static int
+migrate(sqlite3 *sql, int version)
+{
+	char mark[128];
+	int rc = SQLITE_OK;
+
+	for (size_t v = (size_t)version; v < N_ELEMENTS(steps) && rc == 0;
+	     v++) {
+		snprintf(mark, sizeof mark,
+		    "PRAGMA application_id = %d; PRAGMA user_version = %zu;"
+		    "COMMIT",
+		    APPLICATION, v + 1);
+		rc = sqlite3_exec(sql, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+		if (rc == SQLITE_OK)
+			rc = sqlite3_exec(sql, steps[v], NULL, NULL, NULL);
+		if (rc == SQLITE_OK)
+			rc = sqlite3_exec(sql, mark, NULL, NULL, NULL);
+		if (rc != SQLITE_OK && !sqlite3_get_autocommit(sql))
+			sqlite3_exec(sql, "ROLLBACK", NULL, NULL, NULL);
+	}
+	return rc;
+}
+
+int
+db_schema(sqlite3 *sql, bool *ret_fresh, char *words, size_t size)
+{
+	int application = 0, version = 0, tables = 0, rc;
+
+	rc = ask_int(sql, "PRAGMA application_id", &application);
+	if (rc == SQLITE_OK)
+		rc = ask_int(sql, "PRAGMA user_version", &version);
+	if (rc == SQLITE_OK)
+		rc =
+		    ask_int(sql, "SELECT count(*) FROM sqlite_schema", &tables);
+	if (rc != SQLITE_OK)
+		return rc;
+	*ret_fresh = application == 0 && version == 0 && tables == 0;
+	if (application == APPLICATION && version > (int)N_ELEMENTS(steps)) {
+		snprintf(words, size,
+		    "it was made by a newer supervisord (its schema is %d, "
+		    "this one knows %zu)",
+		    version, N_ELEMENTS(steps));
+		return DB_FOREIGN;
+	}
+	if (!*ret_fresh && (application != APPLICATION || version <= 0)) {
+		snprintf(words, size, "it is another program's database");
+		return DB_FOREIGN;
+	}
+	rc = sqlite3_exec(sql, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
+	return rc != SQLITE_OK ? rc : migrate(sql, version);
+}
