@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "config/fleet.h"
+#include "supervisord/base/json.h"
 #include "supervisord/base/log.h"
 
 struct who {
@@ -116,4 +117,37 @@ access_of(const struct access *a, uid_t uid, const gid_t *gids, size_t n,
 		if (i < a->admins)
 			*ret_change = true;
 	}
+}
+
+static void
+put_ids(struct buf *b, const char *key, const struct who *who, size_t n,
+    bool groups)
+{
+	jw_key(b, key);
+	jw_array(b);
+	for (size_t i = 0; i < n; i++) {
+		if (who[i].is_group == groups)
+			jw_int(b, who[i].id);
+	}
+	jw_array_end(b);
+}
+
+static void
+put_who(struct buf *b, const char *key, const struct who *who, size_t n)
+{
+	jw_key(b, key);
+	jw_object(b);
+	put_ids(b, "uids", who, n, false);
+	put_ids(b, "gids", who, n, true);
+	jw_object_end(b);
+}
+
+void
+access_json(const struct access *a, struct buf *b)
+{
+	size_t admins = a != NULL ? a->admins : 0;
+	size_t viewers = a != NULL ? a->viewers : 0;
+
+	put_who(b, "admins", a != NULL ? a->who : NULL, admins);
+	put_who(b, "viewers", a != NULL ? a->who + admins : NULL, viewers);
 }

@@ -12,6 +12,7 @@
 
 struct settings;
 struct access;
+struct buf;
 
 /* NULL: out of memory. A name nobody has is logged and grants nothing. */
 struct access *access_new(const struct settings *settings);
@@ -20,5 +21,9 @@ void access_free(struct access *a);
 /* May a process with these ids look (and change)? */
 void access_of(const struct access *a, uid_t uid, const gid_t *gids,
     size_t count, bool *ret_look, bool *ret_change);
+
+/* Two keys for the broker, which decides for its own socket: "admins" and
+ * "viewers", each {"uids":[],"gids":[]}. a: NULL is nobody. */
+void access_json(const struct access *a, struct buf *b);
 
 #endif

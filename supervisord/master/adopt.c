@@ -13,6 +13,7 @@
 #include "supervisord/master/master.h"
 #include "supervisord/master/procfs.h"
 #include "supervisord/master/record.h"
+#include "supervisord/master/recycle.h"
 #include "supervisord/master/takeover.h"
 #include "supervisord/master/teams.h"
 
@@ -130,6 +131,7 @@ find_running(
 	crew_set_slot(&m->crew, it, child->slot, child->gen);
 	row->pid = child->pid;
 	row->tag = child->tag;
+	row->hybrid = it->team->worker->hybrid;
 	row->adopted = (child->flags & CHILD_ADOPTED) != 0;
 	row->started_mono = child->started_mono;
 	row->started_ms = clock_wall_ms() - age / NS_PER_MS;
@@ -384,6 +386,7 @@ adopt_all(struct master *m, const struct handover *h, bool fresh, bool clean)
 	/* A first master may have had one before it, killed on its way. */
 	bool use_saved = m->hello.first ? !clean : fresh;
 	/* Where nothing was stored nobody knows how the last run ended. */
+	struct team *team, *tmp;
 	bool look = m->hello.first && (!clean || record_is_forgetful(m));
 
 	memory_each(m->memory, take_scale, m);
@@ -406,6 +409,9 @@ adopt_all(struct master *m, const struct handover *h, bool fresh, bool clean)
 	if (m->phase != PHASE_STOPPING)
 		state_each_saved(m->state, forget_unknown, m);
 	state_forget_saved(m->state);
+	m->broker_unsure = fresh && !m->hello.first;
+	HASH_ITER(hh, m->crew.teams, team, tmp)
+	recycle_settings(m, team);
 	drive_grant_turns(m);
 }
 

@@ -1,14 +1,12 @@
 #include "supervisord/master/book.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #undef uthash_fatal
 #define HASH_NONFATAL_OOM 1
@@ -16,20 +14,19 @@
 
 #include "config/fleet.h"
 #include "supervisord/base/buf.h"
+#include "supervisord/base/util.h"
+#include "supervisord/master/memfd.h"
 #include "supervisord/proto/book.h"
 #include "supervisord/proto/messages.h"
+#include "supervisord/proto/wire.h"
 
-/* Digits of the largest index: what a hole may grow to. */
-#define INDEX_DIGITS 10
+/* Digits of the largest index, or pid: what a hole may grow to. */
+#define NUMBER_DIGITS 10
 
 /* Where a program is searched for a worker that has no PATH, as execvp(3) and
  * every shell do. */
 #define DEFAULT_PATH                                                           \
 	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-/* SUPERVISOR_WORKER, _INSTANCE, _INDEX, and _SOCKET, by which a process is
- * known as ours even when everything else about it is lost. */
-#define OWN_VARIABLES 4
 
 _Static_assert(FLEET_HOLE == BOOK_HOLE, "one byte marks a hole everywhere");
 
@@ -58,7 +55,7 @@ intern(struct writer *w, const char *text)
 	if (it != NULL)
 		return it->reference;
 	it = malloc(sizeof *it + length + 1);
-	if (it == NULL || w->book.size + length >= BOOK_HOLES) {
+	if (it == NULL || w->book.size + length >= BOOK_PIDS) {
 		free(it);
 		w->failed = true;
 		return 0;
@@ -86,7 +83,7 @@ filled_size(const char *text)
 
 	for (const char *s = strchr(text, BOOK_HOLE); s != NULL;
 	     s = strchr(s + 1, BOOK_HOLE))
-		n += INDEX_DIGITS;
+		n += NUMBER_DIGITS;
 	return n;
 }
 
@@ -95,87 +92,193 @@ count(char *const *list)
 {
 	size_t n = 0;
 
-	while (list[n] != NULL)
+	while (list != NULL && list[n] != NULL)
 		n++;
 	return n;
 }
 
-/* One of the variables that each instance gets from here. */
+/* Variables that an instance has from here, or not at all. */
 static bool
 is_own(const char *variable)
 {
-	static const char *const names[OWN_VARIABLES] = { "SUPERVISOR_WORKER=",
+	static const char *const names[] = { "SUPERVISOR_WORKER=",
 		"SUPERVISOR_INSTANCE=", "SUPERVISOR_INDEX=",
-		"SUPERVISOR_SOCKET=" };
+		"SUPERVISOR_SOCKET=", "SUPERVISOR_TASKS=", "LISTEN_FDS=",
+		"LISTEN_PID=", "LISTEN_FDNAMES=", WIRE_ENV_FD "=",
+		WIRE_ENV_SLOTS "=", WIRE_ENV_THREADS "=" };
 
-	for (size_t i = 0; i < OWN_VARIABLES; i++) {
+	for (size_t i = 0; i < N_ELEMENTS(names); i++) {
 		if (strncmp(variable, names[i], strlen(names[i])) == 0)
 			return true;
 	}
 	return false;
 }
 
-static uint64_t
-add_spec(
-    struct writer *w, const struct fleet *fleet, const struct worker *worker)
+/* A spec on its way into the book: references, and room for their text. */
+struct sheet {
+	struct writer *w;
+	struct book_spec spec;
+	struct buf refs;
+};
+
+static void
+put(struct sheet *s, const char *text, uint32_t bits)
 {
-	struct book_spec spec = { .umask = worker->umask };
-	char own[OWN_VARIABLES][PATH_MAX];
-	size_t argc = count(worker->argv), envc = count(worker->environment);
-	size_t skipped = 0;
-	uint32_t *refs = calloc(argc + envc + OWN_VARIABLES, sizeof *refs),
-		 *ref = refs;
+	uint32_t ref = intern(s->w, text) | bits;
+
+	buf_add(&s->refs, &ref, sizeof ref);
+	s->spec.scratch += (uint32_t)(filled_size(text) + sizeof(char *));
+}
+
+static void
+put_arg(struct sheet *s, const char *text)
+{
+	put(s, text, 0);
+	s->spec.argc++;
+}
+
+static void
+put_variable(struct sheet *s, const char *text)
+{
+	put(s, text, 0);
+	s->spec.envc++;
+}
+
+static void put_made(struct sheet *s, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void
+put_made(struct sheet *s, const char *fmt, ...)
+{
+	char text[PATH_MAX + 64];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	put_variable(s, text);
+}
+
+/* What is run: the command, or the runtime around a module or a command that
+ * is to be run once per task. */
+static void
+put_argv(struct sheet *s, const struct book_setting *set,
+    const struct worker *worker)
+{
+	char runtime[PATH_MAX + 16], threads[16];
+	bool exec = worker->hybrid && worker->tasks.mode == TASK_MODE_EXEC;
+
+	snprintf(runtime, sizeof runtime, "%s/worker", set->libexec);
+	snprintf(threads, sizeof threads, "%u", worker->threads);
+	if (worker->module != NULL) {
+		put_arg(s, runtime);
+		put_arg(s, "--module");
+		put_arg(s, worker->module);
+		put_arg(s, "--threads");
+		put_arg(s, threads);
+		return;
+	}
+	if (exec) {
+		put_arg(s, runtime);
+		put_arg(s, "--exec");
+		put_arg(s, "--");
+	}
+	for (size_t i = 0; worker->argv[i] != NULL; i++)
+		put_arg(s, worker->argv[i]);
+}
+
+static void
+put_listening(struct sheet *s, const struct worker *worker, size_t n)
+{
+	struct buf names;
+
+	buf_init(&names);
+	for (size_t i = 0; i < n; i++)
+		buf_fmt(&names, "%s%s",
+		    i > 0 ? ":" : "LISTEN_FDNAMES=", worker->sockets[i]);
+	put_made(s, "LISTEN_FDS=%zu", n);
+	put(s, "LISTEN_PID=\x02", BOOK_PIDS);
+	s->spec.envc++;
+	s->spec.scratch += NUMBER_DIGITS;
+	put_variable(s, buf_text(&names));
+	s->w->failed = s->w->failed || names.failed;
+	buf_done(&names);
+}
+
+static void
+put_own(struct sheet *s, const struct book_setting *set,
+    const struct worker *worker)
+{
+	const char *run_dir = set->fleet->settings.run_dir;
+	size_t n = count(worker->sockets);
+
+	put_made(s, "SUPERVISOR_WORKER=%s", worker->name);
+	put_made(s, "SUPERVISOR_INSTANCE=%s:%c", worker->name, BOOK_HOLE);
+	put_made(s, "SUPERVISOR_INDEX=%c", BOOK_HOLE);
+	put_made(s, "SUPERVISOR_SOCKET=%s/control.sock", run_dir);
+	if (set->tasks)
+		put_made(s, "SUPERVISOR_TASKS=%s/tasks.sock", run_dir);
+	if (n > 0)
+		put_listening(s, worker, n);
+	if (!worker->hybrid)
+		return;
+	put_made(s, "%s=%zu", WIRE_ENV_FD, BOOK_FIRST_FD + n);
+	put_made(s, "%s=%zu", WIRE_ENV_SLOTS, BOOK_FIRST_FD + n + 1);
+	put_made(s, "%s=%u", WIRE_ENV_THREADS, worker->threads);
+}
+
+static void
+put_environment(struct sheet *s, const struct book_setting *set,
+    const struct worker *worker)
+{
+	for (size_t i = 0; worker->environment[i] != NULL; i++) {
+		const char *variable = worker->environment[i];
+
+		/* A supervisord's that runs this one, say. */
+		if (is_own(variable))
+			continue;
+		put_variable(s, variable);
+		if (strncmp(variable, "PATH=", 5) == 0)
+			s->spec.path = intern(s->w, variable + 5);
+	}
+	if (s->spec.path == 0)
+		s->spec.path = intern(s->w, DEFAULT_PATH);
+	put_own(s, set, worker);
+}
+
+static uint64_t
+add_spec(struct writer *w, const struct book_setting *set,
+    const struct worker *worker)
+{
+	struct sheet s = { .w = w, .spec = { .umask = worker->umask } };
+	size_t sockets = count(worker->sockets);
 	uint64_t at;
 
-	if (refs == NULL) {
-		w->failed = true;
-		return 0;
-	}
-	snprintf(own[0], sizeof own[0], "SUPERVISOR_WORKER=%s", worker->name);
-	snprintf(own[1], sizeof own[1], "SUPERVISOR_INSTANCE=%s:%c",
-	    worker->name, BOOK_HOLE);
-	snprintf(own[2], sizeof own[2], "SUPERVISOR_INDEX=%c", BOOK_HOLE);
-	snprintf(own[3], sizeof own[3], "SUPERVISOR_SOCKET=%s/control.sock",
-	    fleet->settings.run_dir);
+	buf_init(&s.refs);
+	put_argv(&s, set, worker);
+	put_environment(&s, set, worker);
+	for (size_t i = 0; i < sockets; i++) {
+		uint32_t ref = intern(w, worker->sockets[i]);
 
-	spec.scratch =
-	    (uint32_t)((argc + envc + OWN_VARIABLES + 2) * sizeof(char *));
-	for (size_t i = 0; i < argc; i++) {
-		*ref++ = intern(w, worker->argv[i]);
-		spec.scratch += (uint32_t)filled_size(worker->argv[i]);
-	}
-	for (size_t i = 0; i < envc; i++) {
-		/* A supervisord's that runs this one, say. */
-		if (is_own(worker->environment[i])) {
-			skipped++;
-			continue;
-		}
-		*ref++ = intern(w, worker->environment[i]);
-		spec.scratch += (uint32_t)filled_size(worker->environment[i]);
-		if (strncmp(worker->environment[i], "PATH=", 5) == 0)
-			spec.path = intern(w, worker->environment[i] + 5);
-	}
-	if (spec.path == 0)
-		spec.path = intern(w, DEFAULT_PATH);
-	for (size_t i = 0; i < OWN_VARIABLES; i++) {
-		*ref++ = intern(w, own[i]);
-		spec.scratch += (uint32_t)filled_size(own[i]);
+		buf_add(&s.refs, &ref, sizeof ref);
+		s.spec.sockets++;
 	}
 	if (worker->directory != NULL) {
-		spec.directory = intern(w, worker->directory);
-		spec.scratch += (uint32_t)filled_size(worker->directory);
+		s.spec.directory = intern(w, worker->directory);
+		s.spec.scratch += (uint32_t)filled_size(worker->directory);
 	}
-	spec.argc = (uint32_t)argc;
-	spec.envc = (uint32_t)(envc - skipped) + OWN_VARIABLES;
-	/* A path tried from PATH: directory, slash, name. */
-	spec.scratch += 4096 + (uint32_t)filled_size(worker->argv[0]);
+	/* The ends of both arrays; a path tried from PATH: directory, slash,
+	 * name. */
+	s.spec.scratch += (uint32_t)(2 * sizeof(char *)) + 4096 +
+			  (uint32_t)filled_size(worker->argv[0]);
+	w->failed = w->failed || s.refs.failed || sockets > BOOK_SOCKETS;
 
 	while (w->book.size % 8 != 0)
 		buf_char(&w->book, '\0');
 	at = w->book.size;
-	buf_add(&w->book, &spec, sizeof spec);
-	buf_add(&w->book, refs, (size_t)(ref - refs) * sizeof *refs);
-	free(refs);
+	buf_add(&w->book, &s.spec, sizeof s.spec);
+	buf_add(&w->book, s.refs.data, s.refs.size);
+	buf_done(&s.refs);
 	return at;
 }
 
@@ -192,37 +295,8 @@ forget_strings(struct writer *w)
 	}
 }
 
-static int
-seal(const struct buf *book)
-{
-	int fd =
-	    memfd_create("supervisord-book", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	size_t at = 0;
-	int error;
-
-	if (fd < 0)
-		return -errno;
-	while (at < book->size) {
-		ssize_t n = write(fd, book->data + at, book->size - at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			goto failed;
-		at += (size_t)n;
-	}
-	if (fcntl(fd, F_ADD_SEALS,
-		F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-		goto failed;
-	return fd;
-failed:
-	error = errno;
-	close(fd);
-	return -error;
-}
-
 int
-book_make(const struct fleet *fleet, uint64_t *offsets, uint64_t *ret_size)
+book_make(const struct book_setting *set, uint64_t *offsets, uint64_t *ret_size)
 {
 	struct book_head head = { BOOK_MAGIC, PROTO_VERSION, 0 };
 	struct writer w = { .failed = false };
@@ -230,8 +304,8 @@ book_make(const struct fleet *fleet, uint64_t *offsets, uint64_t *ret_size)
 
 	buf_init(&w.book);
 	buf_add(&w.book, &head, sizeof head);
-	for (size_t i = 0; i < fleet->count; i++)
-		offsets[i] = add_spec(&w, fleet, fleet->workers[i]);
+	for (size_t i = 0; i < set->fleet->count; i++)
+		offsets[i] = add_spec(&w, set, set->fleet->workers[i]);
 	forget_strings(&w);
 	if (w.failed || w.book.failed) {
 		buf_done(&w.book);
@@ -239,7 +313,7 @@ book_make(const struct fleet *fleet, uint64_t *offsets, uint64_t *ret_size)
 	}
 	head.size = *ret_size = w.book.size;
 	memcpy(w.book.data, &head, sizeof head);
-	fd = seal(&w.book);
+	fd = memfd_sealed("supervisord-book", &w.book);
 	buf_done(&w.book);
 	return fd;
 }

@@ -3,15 +3,23 @@
 
 /* Writes the fleet's launch specs into a sealed memfd (proto/book.h). */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct fleet;
 
+struct book_setting {
+	const struct fleet *fleet;
+	const char *libexec; /* the folder of supervisord's own programs */
+	bool tasks;          /* there is a broker: SUPERVISOR_TASKS is set */
+};
+
 /*
  * The descriptor of the book, and in offsets (fleet->count of them, the
  * caller's memory) where each worker's spec is. -errno on failure.
  */
-int book_make(const struct fleet *fleet, uint64_t *offsets, uint64_t *ret_size);
+int book_make(
+    const struct book_setting *set, uint64_t *offsets, uint64_t *ret_size);
 
 #endif

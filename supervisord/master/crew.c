@@ -9,6 +9,7 @@
 #include "supervisord/base/clock.h"
 #include "supervisord/master/drive.h"
 #include "supervisord/master/master.h"
+#include "supervisord/master/recycle.h"
 
 bool
 crew_init(struct crew *crew)
@@ -161,6 +162,7 @@ crew_add(
 	list_init(&it->queue);
 	list_init(&it->waiters);
 	ev_init(&it->timer, drive_timer);
+	ev_init(&it->age, drive_timer);
 	it->timer.data = m;
 	team->instances[index] = it;
 	m->crew.ids[it->id] = it;
@@ -182,6 +184,7 @@ crew_remove(struct master *m, struct instance *it)
 	struct crew *crew = &m->crew;
 
 	ev_timer_stop(m->loop, &it->timer);
+	recycle_gone(m, it);
 	list_remove(&it->queue);
 	it->team->instances[it->row->index] = NULL;
 	it->team->members--;

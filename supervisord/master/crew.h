@@ -33,6 +33,15 @@ struct instance {
 	struct list waiters; /* job items, see jobs.h */
 	bool heard;          /* its process is in the guardian's table */
 	bool moved;          /* this master has taken a step of its life */
+
+	/* Its process is replaced though it is well (recycle.h). */
+	bool hard;            /* by SIGKILL at once */
+	unsigned quick_kills; /* in a row, of processes that had just begun */
+	ev_timer age;         /* recycle.max_age */
+	int64_t memory_limit; /* recycle.max_memory, as drawn for the process */
+	char *due;            /* why it waits for its turn to be replaced */
+	char *note; /* why the process note_pid is, or was, replaced */
+	int note_pid;
 };
 
 struct team {
@@ -40,12 +49,14 @@ struct team {
 	uint64_t spec;               /* its place in the book */
 	struct instance **instances; /* by index; NULL: none with this index */
 	unsigned room;
-	unsigned wanted;         /* how many there shall be */
-	bool scaled;             /* by a user, not by the config */
-	bool doomed;             /* not in the config any more */
-	struct retired *retired; /* the fleet a doomed one's worker is of */
-	unsigned members;        /* instances there are */
-	size_t order;            /* its place in the config */
+	unsigned wanted;            /* how many there shall be */
+	bool scaled;                /* by a user, not by the config */
+	bool doomed;                /* not in the config any more */
+	struct retired *retired;    /* the fleet a doomed one's worker is of */
+	unsigned members;           /* instances there are */
+	unsigned due;               /* of them wait to be replaced */
+	struct instance *recycling; /* the one that is just being replaced */
+	size_t order;               /* its place in the config */
 	UT_hash_handle hh;
 	char name[PROTO_NAME];
 };

@@ -15,10 +15,12 @@
 #include "supervisord/master/master.h"
 #include "supervisord/master/procfs.h"
 #include "supervisord/master/record.h"
+#include "supervisord/master/recycle.h"
 #include "supervisord/master/shutdown.h"
 #include "supervisord/master/streams.h"
 #include "supervisord/master/takeover.h"
 #include "supervisord/master/teams.h"
+#include "supervisord/master/to_broker.h"
 
 const struct actor nobody = { .uid = -1, .pid = 0, .command = NULL };
 
@@ -50,8 +52,10 @@ send_launch(struct master *m, struct instance *it)
 		.index = it->row->index,
 		.out = (uint16_t)launch_output(&w->out),
 		.err = (uint16_t)launch_output(&w->err),
+		.threads = w->hybrid ? w->threads : 0,
 	};
 
+	it->row->hybrid = w->hybrid;
 	memcpy(msg.name, it->row->name, sizeof msg.name);
 	peer_send(&m->guardian, MSG_LAUNCH, &msg, NULL, 0, -1);
 }
@@ -127,8 +131,10 @@ carry_out(struct master *m, struct instance *it, const struct life_output *out,
 
 	if (out->actions & LIFE_LAUNCH)
 		send_launch(m, it);
-	if (out->actions & LIFE_SIGNAL)
+	if (out->actions & LIFE_SIGNAL) {
+		to_broker_stopping(m, it);
 		drive_signal(m, it, out->signo, rules->scope == SCOPE_GROUP);
+	}
 	if (out->actions & LIFE_TREE)
 		send_tree(m, it, out->tree_signo, true);
 	/* What a crashed one left behind goes after its replacement was asked
@@ -205,10 +211,10 @@ changed(struct master *m, struct instance *it)
 
 	jobs_changed(m, it);
 	drive_grant_turns(m);
-	if (!life_is_down(&it->row->life))
-		return;
-	if (!it->doomed) {
-		shutdown_one_is_down(m, it);
+	if (!life_is_down(&it->row->life) || !it->doomed) {
+		if (life_is_down(&it->row->life))
+			shutdown_one_is_down(m, it);
+		recycle_changed(m, it);
 		return;
 	}
 	jobs_gone(it);
@@ -266,6 +272,17 @@ drive_bounce(struct master *m, struct instance *it, const struct actor *by)
 }
 
 void
+drive_replace(struct master *m, struct instance *it, bool hard)
+{
+	struct life_input in = { .kind = IN_BOUNCE, .hard = hard };
+
+	memory_begin(m->memory, it->row);
+	it->hard = hard;
+	feed(m, it, &in, &nobody);
+	record_instance(m, it);
+}
+
+void
 drive_launched(struct master *m, const struct msg_launched *msg)
 {
 	struct instance *it = crew_by_id(&m->crew, msg->cookie);
@@ -294,6 +311,8 @@ drive_launched(struct master *m, const struct msg_launched *msg)
 	row->started_mono = msg->started_mono;
 	row->started_ms = clock_wall_ms();
 	row->start_ticks = procfs_start_ticks(msg->pid);
+	it->hard = false;
+	recycle_started(m, it);
 	feed(m, it, &in, &nobody);
 	record_instance(m, it);
 }
@@ -389,13 +408,15 @@ drive_exited(struct master *m, const struct msg_child *msg)
 	it->row->pid = 0;
 	in.success = is_success(instance_rules(it), &e);
 	in.no_exec = e.stage != 0;
+	recycle_ended(m, it);
 	/* The instance may be freed by this; its name is in the message. */
 	if (!it->doomed) {
 		feed(m, it, &in, &nobody);
 		record_exit(m, it, msg, &e);
-		streams_tail_of_exit(m, it, &e);
+		to_broker_exited(m, it, &e, streams_tail_of_exit(m, it, &e));
 	} else {
 		record_exit(m, it, msg, &e);
+		to_broker_exited(m, it, &e, false);
 		feed(m, it, &in, &nobody);
 	}
 }

@@ -20,6 +20,10 @@ void drive_down(struct master *m, struct instance *it, const struct actor *by);
 void drive_bounce(
     struct master *m, struct instance *it, const struct actor *by);
 
+/* Ends its process, by the stop ladder or (hard) by SIGKILL at once, and starts
+ * another. It is wanted. */
+void drive_replace(struct master *m, struct instance *it, bool hard);
+
 /* News from the guardian. */
 void drive_launched(struct master *m, const struct msg_launched *msg);
 void drive_not_launched(struct master *m, const struct msg_failed *msg);

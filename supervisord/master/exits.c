@@ -39,6 +39,14 @@ exit_from_child(const struct msg_child *msg, struct exit_info *ret)
 	}
 }
 
+/* It is not its argv that is run (book.c). */
+static bool
+is_runtime(const struct worker *w)
+{
+	return w->module != NULL ||
+	       (w->hybrid && w->tasks.mode == TASK_MODE_EXEC);
+}
+
 static void
 stage_failure(const struct instance *it, const struct exit_info *e, char *out,
     size_t size)
@@ -49,6 +57,8 @@ stage_failure(const struct instance *it, const struct exit_info *e, char *out,
 
 	if (w == NULL) {
 		/* Its worker is forgotten; the stage and the error are not. */
+	} else if (e->stage == STAGE_EXEC && is_runtime(w)) {
+		snprintf(what, sizeof what, "supervisord's own program worker");
 	} else if (e->stage == STAGE_EXEC) {
 		if (fleet_fill(w->argv[0], it->row->index, what, sizeof what) <
 		    0)
@@ -73,6 +83,26 @@ stage_failure(const struct instance *it, const struct exit_info *e, char *out,
 	    what[0] != '\0' ? ": " : "", what, strerror(e->error), hint);
 }
 
+/* Why it is being, or was, replaced though it was well; NULL: it was not. */
+static const char *
+note_of(const struct instance *it, int pid)
+{
+	return it != NULL && it->note != NULL && pid != 0 && it->note_pid == pid
+		   ? it->note
+		   : NULL;
+}
+
+static void
+add_note(const struct instance *it, const struct exit_info *e, char *out,
+    size_t size)
+{
+	const char *note = note_of(it, e->pid);
+	size_t n = strlen(out);
+
+	if (note != NULL && e->at_ms != 0)
+		snprintf(out + n, size - n, " (%s)", note);
+}
+
 char *
 exit_words(const struct instance *it, const struct exit_info *e, char *out,
     size_t size)
@@ -93,6 +123,7 @@ exit_words(const struct instance *it, const struct exit_info *e, char *out,
 		    e->core ? " (core dumped)" : "");
 	else
 		snprintf(out, size, "exited %d", e->code);
+	add_note(it, e, out, size);
 	return out;
 }
 
@@ -190,7 +221,8 @@ instance_reason(const struct instance *it, char *out, size_t size)
 	case ST_STOPPING:
 		snprintf(out, size, "%s",
 		    row->life.leaving ? "its descendants are being ended"
-				      : "asked to end");
+		    : note_of(it, row->pid) != NULL ? note_of(it, row->pid)
+						    : "asked to end");
 		break;
 	case ST_EXITED:
 		snprintf(out, size, "%s", words);
@@ -212,6 +244,7 @@ change_reason(const struct instance *it, const struct life_change *change,
     bool last, char *out, size_t size)
 {
 	char words[EXIT_WORDS];
+	const char *note = note_of(it, it->row->pid);
 
 	exit_words(it, &it->row->exit, words, sizeof words);
 	switch (change->event) {
@@ -224,6 +257,7 @@ change_reason(const struct instance *it, const struct life_change *change,
 	case ON_DOWN:
 		snprintf(out, size, "%s",
 		    it->doomed             ? "removed from the config"
+		    : note != NULL         ? note
 		    : it->row->life.wanted ? "to be restarted"
 					   : "to be down");
 		break;

@@ -1,6 +1,7 @@
 #include "supervisord/master/handover.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,6 +27,22 @@ add_child(struct handover *h, const struct msg_child *child)
 	return 0;
 }
 
+/* One that can't be noted is opened anew, or complained about. */
+static void
+add_socket(struct handover *h, const char *name, int fd)
+{
+	struct kept_socket *grown =
+	    realloc(h->sockets, (h->sockets_count + 1) * sizeof *h->sockets);
+
+	if (grown == NULL) {
+		close(fd);
+		return;
+	}
+	h->sockets = grown;
+	snprintf(grown[h->sockets_count].name, sizeof grown->name, "%s", name);
+	grown[h->sockets_count++].fd = fd;
+}
+
 static void
 take_kept(struct handover *h, const char *name, int fd)
 {
@@ -46,7 +63,10 @@ take_kept(struct handover *h, const char *name, int fd)
 			return;
 		}
 	}
-	close(fd);
+	if (strncmp(name, "socket/", strlen("socket/")) == 0)
+		add_socket(h, name, fd);
+	else
+		close(fd);
 }
 
 static int
@@ -109,6 +129,13 @@ handover_done(struct handover *h)
 	free(h->children);
 	h->children = NULL;
 	h->count = 0;
+	for (size_t i = 0; i < h->sockets_count; i++) {
+		if (h->sockets[i].fd >= 0)
+			close(h->sockets[i].fd);
+	}
+	free(h->sockets);
+	h->sockets = NULL;
+	h->sockets_count = 0;
 	if (h->config >= 0)
 		close(h->config);
 	if (h->memory >= 0)

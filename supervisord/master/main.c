@@ -20,6 +20,7 @@
 #include "config/load.h"
 #include "state/state.h"
 #include "supervisord/base/log.h"
+#include "supervisord/base/util.h"
 #include "supervisord/master/access.h"
 #include "supervisord/master/adopt.h"
 #include "supervisord/master/control.h"
@@ -32,7 +33,9 @@
 #include "supervisord/master/record.h"
 #include "supervisord/master/reload.h"
 #include "supervisord/master/shutdown.h"
+#include "supervisord/master/sockets.h"
 #include "supervisord/master/streams.h"
+#include "supervisord/master/to_broker.h"
 
 #define CHANNEL_FD 3
 
@@ -138,6 +141,9 @@ from_guardian(void *arg, struct msg *msg)
 	case MSG_LOGGER_UP:
 		streams_connect(m, msg->u.LOGGER_UP.pid);
 		break;
+	case MSG_BROKER_UP:
+		to_broker_connect(m, msg->u.BROKER_UP.pid);
+		break;
 	case MSG_NOT_UPGRADED:
 		snprintf(m->upgrade_error, sizeof m->upgrade_error,
 		    "the upgrade failed: %s; all is as before",
@@ -190,6 +196,23 @@ raise_descriptors(void)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
+}
+
+/* The programs of supervisord's own lie beside this one, which may have been
+ * replaced meanwhile. */
+static int
+find_libexec(struct master *m)
+{
+	ssize_t n =
+	    readlink("/proc/self/exe", m->libexec, sizeof m->libexec - 1);
+	char *slash;
+
+	m->libexec[MAX_OF(n, 0)] = '\0';
+	slash = strrchr(m->libexec, '/');
+	if (slash == NULL)
+		return -ENOENT;
+	*slash = '\0';
+	return 0;
 }
 
 /* What the master before has run; NULL: it can't be used (any more). */
@@ -333,6 +356,8 @@ start(struct master *m, const struct options *o)
 	if (from_disk || m->hello.first)
 		reload_keep_snapshot(m, &snapshot);
 	buf_done(&snapshot);
+	if (sockets_start(m, &h) < 0)
+		return 1;
 	r = control_open(m, h.control);
 	if (r < 0) {
 		log_error("can't listen on %s/control.sock: %s",
@@ -390,6 +415,8 @@ serve(const struct options *o)
 		return 1;
 	}
 	m.logger.fd = -1;
+	if (find_libexec(&m) < 0)
+		log_warn("no /proc: modules can't be run");
 	r = channel_setup(CHANNEL_FD);
 	if (r < 0) {
 		fprintf(stderr,

@@ -16,8 +16,11 @@ struct access;
 struct broken_stream;
 struct control;
 struct fleet;
+struct forward;
 struct memory;
 struct reload;
+struct sockets;
+struct to_broker;
 struct state;
 
 enum phase {
@@ -52,6 +55,7 @@ struct master {
 	bool logger_asked, logger_knows; /* streams_ask_settled */
 
 	char config_path[PATH_MAX];
+	char libexec[PATH_MAX]; /* the folder of supervisord's own programs */
 	struct fleet *fleet;
 	struct access *access;
 	uint32_t book; /* number of the newest book */
@@ -66,6 +70,17 @@ struct master {
 
 	struct control *control;
 	struct reload *reload;
+	struct sockets *sockets;
+	ev_timer memory_timer; /* recycle.max_memory */
+
+	/* the task queue */
+	struct to_broker *broker;
+	struct forward *forward;
+	int broker_pid;      /* 0: there is none */
+	char *broker_config; /* as it was kept last, or NULL */
+	bool broker_said;    /* the guardian has been told whether ... */
+	bool broker_wanted;  /* ... there is to be one */
+	bool broker_unsure;  /* what an earlier master told it may be wrong */
 
 	char upgrade_error[256]; /* of the last try; "": none */
 

@@ -56,7 +56,8 @@ struct memory_row {
 	uint8_t adopted;
 	uint8_t adopting; /* the guardian has been asked to take it over */
 	uint8_t unheard;  /* enum life_action the guardian may not know of */
-	uint8_t pad[3];
+	uint8_t hybrid;   /* its process has a task socket */
+	uint8_t pad[2];
 };
 
 /*

@@ -43,6 +43,18 @@ procfs_start_ticks(int pid)
 	return s != NULL ? strtoull(s + 1, NULL, 10) : 0;
 }
 
+int64_t
+procfs_resident(int pid)
+{
+	char path[64], statm[128], *s;
+
+	snprintf(path, sizeof path, "/proc/%d/statm", pid);
+	if (read_file(path, statm, sizeof statm) <= 0)
+		return 0;
+	s = strchr(statm, ' ');
+	return s != NULL ? strtoll(s + 1, NULL, 10) * sysconf(_SC_PAGESIZE) : 0;
+}
+
 void
 procfs_boot_id(char *out, size_t size)
 {

@@ -21,9 +21,12 @@
 #include "supervisord/master/jobs.h"
 #include "supervisord/master/master.h"
 #include "supervisord/master/record.h"
+#include "supervisord/master/recycle.h"
 #include "supervisord/master/rpc.h"
+#include "supervisord/master/sockets.h"
 #include "supervisord/master/streams.h"
 #include "supervisord/master/teams.h"
+#include "supervisord/master/to_broker.h"
 
 extern char **environ;
 
@@ -60,11 +63,13 @@ send_book(struct master *m, const struct fleet *fleet)
 {
 	struct msg_book old = { .book = m->book },
 			new = { .book = m->book + 1 };
+	struct book_setting set = { fleet, m->libexec,
+		to_broker_is_wanted(fleet) };
 	uint64_t *offsets = calloc(fleet->count + 1, sizeof *offsets);
 	int fd = -ENOMEM;
 
 	if (offsets != NULL)
-		fd = book_make(fleet, offsets, &new.size);
+		fd = book_make(&set, offsets, &new.size);
 	if (fd < 0) {
 		free(offsets);
 		return fd;
@@ -111,14 +116,30 @@ reload_first(struct master *m)
 {
 	int r = teams_make(m, m->fleet);
 
-	return r < 0 ? r : send_book(m, m->fleet);
+	if (r == 0)
+		r = send_book(m, m->fleet);
+	if (r == 0)
+		to_broker_configure(m);
+	return r;
+}
+
+/* How many there shall be: the config's number, or where autoscale has found
+ * another, that one within the new limits. */
+static unsigned
+count_for(const struct team *team, const struct worker *new)
+{
+	const struct autoscale *a = &new->autoscale;
+
+	if (!a->on || !team->scaled)
+		return new->processes;
+	return MAX_OF(a->min, MIN_OF(team->wanted, a->max));
 }
 
 static void
-restart_changed(struct master *m, struct team *team, const struct actor *by,
-    struct job *job)
+restart_changed(struct master *m, struct team *team, unsigned count,
+    const struct actor *by, struct job *job)
 {
-	unsigned staying = MIN_OF(team->room, team->worker->processes);
+	unsigned staying = MIN_OF(team->room, count);
 
 	for (unsigned i = 0; i < staying; i++) {
 		struct instance *it = team->instances[i];
@@ -161,6 +182,7 @@ apply_one(struct master *m, struct worker_diff *d, struct retired *retired,
 {
 	struct team *team =
 	    crew_team(&m->crew, d->new != NULL ? d->new->name : d->old->name);
+	unsigned count;
 
 	if (team == NULL)
 		return;
@@ -179,15 +201,19 @@ apply_one(struct master *m, struct worker_diff *d, struct retired *retired,
 		team_instance_gone(m, team);
 		return;
 	}
+	count = count_for(team, d->new);
 	if (team->scaled) {
-		team->scaled = false;
+		team->wanted = count;
+		team->scaled = count != d->new->processes;
 		team_remember_scale(m, team);
 	}
-	if (d->change != CHANGE_KEPT)
+	if (d->change != CHANGE_KEPT) {
 		apply_live(m, team, d);
+		recycle_settings(m, team);
+	}
 	if (d->change == CHANGE_RESTART)
-		restart_changed(m, team, by, job);
-	team_resize(m, team, d->new->processes, by, job);
+		restart_changed(m, team, count, by, job);
+	team_resize(m, team, count, by, job);
 }
 
 /* --- the plan ------------------------------------------------------------- */
@@ -200,7 +226,7 @@ is_rescaled(const struct master *m, const struct worker_diff *d)
 	    d->new != NULL ? crew_team(&m->crew, d->new->name) : NULL;
 
 	return team != NULL && team->scaled &&
-	       team->wanted != d->new->processes;
+	       team->wanted != count_for(team, d->new);
 }
 
 static void
@@ -262,7 +288,7 @@ most_outcomes(const struct master *m, const struct fleet *new)
 /* Nothing can fail any more but memory for a new instance. */
 static void
 apply(struct reload *reload, struct fleet_diff *diff, struct retired *retired,
-    const struct actor *by, struct job *job)
+    struct sockets *sockets, const struct actor *by, struct job *job)
 {
 	struct master *m = reload->m;
 
@@ -289,6 +315,8 @@ apply(struct reload *reload, struct fleet_diff *diff, struct retired *retired,
 	control_apply_settings(m);
 	log_setup((enum log_level)m->fleet->settings.log_level,
 	    m->fleet->settings.log_json, -1);
+	sockets_apply(m, sockets);
+	to_broker_configure(m);
 	for (size_t i = 0; i < diff->count; i++)
 		apply_one(m, &diff->workers[i], retired, by, job);
 	/* Last: a master that is killed before has reloaded nothing, and the
@@ -347,11 +375,19 @@ apply_diff(struct reload *reload, struct fleet_diff *diff)
 	struct request *r = reload->request;
 	struct actor by = r != NULL ? r->actor : nobody;
 	char command[sizeof r->command] = "SIGHUP";
-	struct retired *retired = calloc(1, sizeof *retired);
+	struct retired *retired;
+	struct sockets *sockets = NULL;
 	struct job *job = NULL;
-	struct buf plan;
+	struct buf plan, error;
 
+	buf_init(&error);
+	if (sockets_prepare(m, reload->fleet, &sockets, &error) < 0) {
+		fail(reload, RPC_FAILED, buf_text(&error));
+		buf_done(&error);
+		return;
+	}
 	buf_init(&plan);
+	retired = calloc(1, sizeof *retired);
 	if (r != NULL) {
 		memcpy(command, r->command, sizeof command);
 		put_head(&plan, true, diff->fixed);
@@ -364,6 +400,7 @@ apply_diff(struct reload *reload, struct fleet_diff *diff)
 	    teams_make(m, reload->fleet) < 0 ||
 	    send_book(m, reload->fleet) < 0) {
 		teams_unmake(m, reload->fleet);
+		sockets_abandon(sockets);
 		free(retired);
 		if (job != NULL)
 			job_cancel(job);
@@ -373,7 +410,7 @@ apply_diff(struct reload *reload, struct fleet_diff *diff)
 	if (diff->fixed[0] != '\0')
 		log_warn("reload: only a restart of supervisord applies: %s",
 		    diff->fixed);
-	apply(reload, diff, retired, &by, job);
+	apply(reload, diff, retired, sockets, &by, job);
 	log_info("the config was reloaded");
 	record_event(m, NULL, "reload", "applied", &by);
 	drive_grant_turns(m);

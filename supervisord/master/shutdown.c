@@ -11,6 +11,7 @@
 #include "supervisord/master/exits.h"
 #include "supervisord/master/master.h"
 #include "supervisord/master/record.h"
+#include "supervisord/master/sockets.h"
 #include "supervisord/master/streams.h"
 #include "supervisord/master/teams.h"
 
@@ -28,6 +29,7 @@ quit(struct master *m)
 	record_event(m, NULL, "shutdown", "done", &nobody);
 	record_close(m, true, "shutdown");
 	control_unlink(m);
+	sockets_unlink(m);
 	peer_send(&m->guardian, MSG_QUIT, &msg, NULL, 0, -1);
 	ev_break(m->loop, EVBREAK_ALL);
 }

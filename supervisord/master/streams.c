@@ -15,6 +15,7 @@
 #include "supervisord/master/exits.h"
 #include "supervisord/master/master.h"
 #include "supervisord/master/record.h"
+#include "supervisord/master/to_broker.h"
 
 /* supervisord's own log, when it goes to a file. */
 #define OWN_STREAM "supervisord"
@@ -189,11 +190,14 @@ tail_arrived(struct master *m, const struct msg *msg)
 	if (t->cookie & EXIT_COOKIE) {
 		struct buf text;
 
+		int pid = (int)(t->cookie & ~EXIT_COOKIE);
+
+		to_broker_lines(m, t->name, pid, msg->tail, msg->tail_size);
 		buf_init(&text);
 		buf_add(&text, msg->tail, msg->tail_size);
 		if (text.size > 0 && !text.failed)
-			state_put_last_lines(m->state, t->name,
-			    (int)(t->cookie & ~EXIT_COOKIE), buf_text(&text));
+			state_put_last_lines(
+			    m->state, t->name, pid, buf_text(&text));
 		buf_done(&text);
 		return;
 	}
@@ -279,12 +283,12 @@ streams_tail(struct master *m, const struct instance *it, unsigned lines,
 	return true;
 }
 
-void
+bool
 streams_tail_of_exit(
     struct master *m, const struct instance *it, const struct exit_info *e)
 {
-	if (e->stage == 0)
-		streams_tail(m, it, EXIT_LINES, EXIT_COOKIE | (uint32_t)e->pid);
+	return e->stage == 0 &&
+	       streams_tail(m, it, EXIT_LINES, EXIT_COOKIE | (uint32_t)e->pid);
 }
 
 void

@@ -25,8 +25,9 @@ void streams_drop(struct master *m, const struct instance *it);
 /* USR2: every file closed and opened anew. */
 void streams_reopen(struct master *m);
 
-/* Asks for the last lines and puts them with the exit. */
-void streams_tail_of_exit(
+/* Asks for the last lines and puts them with the exit. false: there are none.
+ */
+bool streams_tail_of_exit(
     struct master *m, const struct instance *it, const struct exit_info *e);
 
 /* Asks for the last lines for a waiting command. The answer comes as

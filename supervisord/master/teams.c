@@ -186,3 +186,19 @@ team_resize(struct master *m, struct team *team, unsigned count,
 			pardon(m, it, &autostart, job);
 	}
 }
+
+bool
+team_may_scale(const struct master *m, const struct team *team, unsigned count)
+{
+	return m->crew.count - team->members + count <= FLEET_INSTANCES;
+}
+
+void
+team_scale(struct master *m, struct team *team, unsigned count,
+    const struct actor *by, struct job *job)
+{
+	team->scaled = count != team->worker->processes;
+	team->wanted = count;
+	team_remember_scale(m, team);
+	team_resize(m, team, count, by, job);
+}

@@ -5,6 +5,8 @@
  * Teams come and go with reloads, and grow and shrink with reloads and `scale`.
  */
 
+#include <stdbool.h>
+
 struct actor;
 struct fleet;
 struct job;
@@ -32,7 +34,15 @@ void teams_unmake(struct master *m, const struct fleet *fleet);
 void team_resize(struct master *m, struct team *team, unsigned count,
     const struct actor *by, struct job *job);
 
-/* A user's number, remembered until a reload. */
+/* Is there room for so many of it? */
+bool team_may_scale(
+    const struct master *m, const struct team *team, unsigned count);
+
+/* Another number than the config's, until a reload says otherwise. */
+void team_scale(struct master *m, struct team *team, unsigned count,
+    const struct actor *by, struct job *job);
+
+/* That number, remembered until a reload. */
 void team_remember_scale(struct master *m, struct team *team);
 
 /* A doomed instance has been freed. */

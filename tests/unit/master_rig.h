@@ -33,10 +33,12 @@
 #include "supervisord/master/record.h"
 #include "supervisord/master/reload.h"
 #include "supervisord/master/shutdown.h"
+#include "supervisord/master/sockets.h"
 
 #define RIG_WORKERS  4
 #define RIG_MASTERS  64
 #define RIG_CHILDREN 8
+#define RIG_SOCKETS  4
 
 struct rig {
 	struct master *m;
@@ -46,6 +48,9 @@ struct rig {
 	struct worker workers[RIG_WORKERS];
 	struct worker *list[RIG_WORKERS];
 	char names[RIG_WORKERS][PROTO_NAME];
+	/* what the guardian keeps of "socket/...", with descriptors */
+	struct kept_socket kept[RIG_SOCKETS];
+	size_t kept_count;
 	struct msg_child children[RIG_CHILDREN];
 	size_t count;
 };
@@ -120,6 +125,14 @@ rig_start(struct rig *r)
 	bool fresh, clean = true;
 	int pair[2], fd;
 
+	h.sockets = calloc(RIG_SOCKETS, sizeof *h.sockets);
+	assert_non_null(h.sockets);
+	h.sockets_count = r->kept_count;
+	for (size_t i = 0; i < r->kept_count; i++) {
+		h.sockets[i] = r->kept[i];
+		h.sockets[i].fd = dup(r->kept[i].fd);
+	}
+
 	assert_true(rig_used < RIG_MASTERS);
 	assert_non_null(m);
 	rig_masters[rig_used++] = m;
@@ -140,10 +153,13 @@ rig_start(struct rig *r)
 	if (r->memory < 0)
 		r->memory = fd;
 	assert_true(record_open(m, &clean));
+	snprintf(m->libexec, sizeof m->libexec, "/libexec");
+	assert_int_equal(sockets_start(m, &h), 0);
 	assert_int_equal(reload_init(m), 0);
 	assert_int_equal(reload_first(m), 0);
 	m->phase = PHASE_STARTING;
 	adopt_all(m, &h, fresh, true);
+	free(h.sockets);
 	m->phase = PHASE_RUNNING;
 	shutdown_resume(m);
 }
@@ -167,7 +183,9 @@ rig_next(struct rig *r, struct msg *msg)
 			close(msg->fd);
 		if (msg->type != MSG_BOOK && msg->type != MSG_BOOK_DROP &&
 		    msg->type != MSG_KEEP && msg->type != MSG_DROP &&
-		    msg->type != MSG_ACK)
+		    msg->type != MSG_ACK &&
+		    (msg->type != MSG_BROKER_WANTED ||
+			msg->u.BROKER_WANTED.value != 0))
 			return msg->type;
 	}
 	return 0;

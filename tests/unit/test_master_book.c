@@ -41,6 +41,8 @@ static struct fleet fleet = {
 	.count = 2,
 };
 
+static bool tasks;
+
 struct book {
 	int fd;
 	const char *data;
@@ -50,7 +52,9 @@ struct book {
 static void
 make_book(struct book *b)
 {
-	b->fd = book_make(&fleet, b->offsets, &b->size);
+	const struct book_setting set = { &fleet, "/lib/x", tasks };
+
+	b->fd = book_make(&set, b->offsets, &b->size);
 	assert_true(b->fd >= 0);
 	b->data = mmap(NULL, b->size, PROT_READ, MAP_PRIVATE, b->fd, 0);
 	assert_ptr_not_equal(b->data, MAP_FAILED);

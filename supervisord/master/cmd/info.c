@@ -49,6 +49,10 @@ run(struct request *r)
 	jw_kv_int(&b, "pid", m->hello.guardian_pid);
 	jw_kv_int(&b, "master_pid", getpid());
 	jw_kv_int(&b, "logger_pid", m->logger_pid);
+	if (m->broker_wanted && m->broker_pid > 0)
+		jw_kv_int(&b, "broker_pid", m->broker_pid);
+	else
+		jw_kv_null(&b, "broker_pid");
 	jw_kv_int(&b, "incarnation", (int64_t)m->incarnation);
 	jw_kv_int(&b, "masters", m->hello.masters);
 	jw_kv_string(&b, "config", m->config_path);

@@ -56,7 +56,7 @@ run(struct request *r)
 		request_fail(r, RPC_FAILED, "supervisord is shutting down");
 		return;
 	}
-	if (m->crew.count - team->members + (unsigned)count > FLEET_INSTANCES) {
+	if (!team_may_scale(m, team, (unsigned)count)) {
 		request_fail(r, RPC_FAILED,
 		    "%lld instances of %s would make more than %d in all",
 		    (long long)count, worker, FLEET_INSTANCES);
@@ -72,10 +72,7 @@ run(struct request *r)
 	memcpy(own->worker, team->name, sizeof own->worker);
 	own->from = team->wanted;
 	own->to = (unsigned)count;
-	team->scaled = (unsigned)count != team->worker->processes;
-	team->wanted = (unsigned)count;
-	team_remember_scale(m, team);
-	team_resize(m, team, (unsigned)count, &r->actor, job);
+	team_scale(m, team, (unsigned)count, &r->actor, job);
 	job_run(m, job, wait);
 }
 

@@ -73,6 +73,8 @@ put_full(struct buf *b, const struct instance *it, int64_t now)
 	jw_key(b, "exit");
 	exit_json(b, &row->exit);
 	jw_kv_string(b, "reason", instance_reason(it, reason, sizeof reason));
+	if (it->team->worker->hybrid)
+		jw_kv_int(b, "threads", it->team->worker->threads);
 	jw_object_end(b);
 }
 

@@ -12,6 +12,7 @@
 #include "supervisord/master/answers.h"
 #include "supervisord/master/cmd/cmd.h"
 #include "supervisord/master/exits.h"
+#include "supervisord/master/forward.h"
 #include "supervisord/master/streams.h"
 #include "supervisord/master/targets.h"
 
@@ -22,6 +23,7 @@ struct one {
 	uint32_t id; /* the instance's: it may be gone when the lines come */
 	char name[PROTO_NAME];
 	char *lines;
+	char *queue; /* what the broker says of a hybrid one */
 };
 
 struct why {
@@ -87,9 +89,10 @@ put_next(struct buf *b, const struct instance *it)
 }
 
 static void
-put_text(struct buf *b, const struct instance *it, const char *lines)
+put_text(struct buf *b, const struct instance *it, const struct one *one)
 {
 	const struct memory_row *row = it->row;
+	const char *lines = one->lines;
 	char reason[EXIT_WORDS + 128], text[64], when[CLOCK_TEXT];
 
 	instance_reason(it, reason, sizeof reason);
@@ -118,10 +121,13 @@ put_text(struct buf *b, const struct instance *it, const char *lines)
 	if (lines != NULL && lines[0] != '\0')
 		buf_fmt(b, "last lines it wrote:\n%s%s", lines,
 		    lines[strlen(lines) - 1] == '\n' ? "" : "\n");
+	if (one->queue != NULL && one->queue[0] != '\0')
+		buf_fmt(b, "%s%s", one->queue,
+		    one->queue[strlen(one->queue) - 1] == '\n' ? "" : "\n");
 }
 
 static void
-put(struct buf *b, const struct instance *it, const char *lines)
+put(struct buf *b, const struct instance *it, const struct one *one)
 {
 	const struct memory_row *row = it->row;
 	int64_t now = clock_mono();
@@ -129,7 +135,7 @@ put(struct buf *b, const struct instance *it, const char *lines)
 	struct buf text;
 
 	buf_init(&text);
-	put_text(&text, it, lines);
+	put_text(&text, it, one);
 	jw_object(b);
 	jw_kv_string(b, "name", row->name);
 	jw_kv_string(b, "state", life_state_names[row->life.state]);
@@ -139,7 +145,7 @@ put(struct buf *b, const struct instance *it, const char *lines)
 	jw_kv_string(b, "reason", instance_reason(it, reason, sizeof reason));
 	jw_key(b, "last_exit");
 	exit_json(b, &row->exit);
-	jw_kv_string(b, "last_lines", lines);
+	jw_kv_string(b, "last_lines", one->lines);
 	if (row->life.state == ST_BACKOFF)
 		jw_kv_seconds(
 		    b, "next_try_in", MAX_OF(row->life.deadline - now, 0));
@@ -162,8 +168,9 @@ answer(struct why *why)
 		struct instance *it = crew_by_id(&r->m->crew, one->id);
 
 		if (it != NULL && strcmp(it->row->name, one->name) == 0)
-			put(&b, it, one->lines);
+			put(&b, it, one);
 		free(one->lines);
+		free(one->queue);
 	}
 	jw_array_end(&b);
 	free(why);
@@ -178,6 +185,32 @@ arrived(void *arg, const char *text, size_t size)
 	one->lines = size > 0 ? strndup(text, size) : NULL;
 	if (--one->why->left == 0)
 		answer(one->why);
+}
+
+static void
+queue_arrived(void *arg, const char *text, size_t size)
+{
+	struct one *one = arg;
+
+	one->queue = size > 0 ? strndup(text, size) : NULL;
+	if (--one->why->left == 0)
+		answer(one->why);
+}
+
+/* Both have a second to answer. */
+static void
+ask(struct master *m, const struct instance *it, struct one *one)
+{
+	uint32_t cookie = answers_new_tail(m, arrived, one);
+
+	if (cookie != 0 && !streams_tail(m, it, WHY_LINES, cookie))
+		answers_tail_arrived(m, cookie, "", 0);
+	if (!it->team->worker->hybrid)
+		return;
+	one->why->left++;
+	cookie = answers_new_tail(m, queue_arrived, one);
+	if (cookie != 0 && !forward_why(m, it->row->name, cookie))
+		answers_tail_arrived(m, cookie, "", 0);
 }
 
 static void
@@ -200,14 +233,11 @@ run(struct request *r)
 	for (size_t i = 0; i < t.count; i++) {
 		struct instance *it = t.list[i];
 		struct one *one = &why->ones[i];
-		uint32_t cookie;
 
 		one->why = why;
 		one->id = it->id;
 		memcpy(one->name, it->row->name, sizeof one->name);
-		cookie = answers_new_tail(r->m, arrived, one);
-		if (cookie != 0 && !streams_tail(r->m, it, WHY_LINES, cookie))
-			answers_tail_arrived(r->m, cookie, "", 0);
+		ask(r->m, it, one);
 	}
 	targets_done(&t);
 	if (--why->left == 0)

@@ -142,7 +142,7 @@ signal_step(struct step *s)
 static void
 stop(struct step *s)
 {
-	s->life->step = 0;
+	s->life->step = s->in->hard ? (uint8_t)(s->rules->stop_count - 1) : 0;
 	s->life->leaving = 0;
 	s->life->kick = 0;
 	if (s->life->launching)

@@ -85,6 +85,7 @@ struct life_input {
 	int64_t now; /* monotonic ns */
 	bool turn;   /* a start need not wait (always true without a cap) */
 	double dice; /* 0 <= dice < 1, for the jitter */
+	bool hard;   /* IN_BOUNCE: by the last rung, SIGKILL, at once */
 	/* IN_EXIT */
 	bool success; /* the exit is one `exit_codes` takes for success */
 	bool no_exec; /* its command never ran */

@@ -1,0 +1,36 @@
+#ifndef MASTER_RECYCLE_H
+#define MASTER_RECYCLE_H
+
+/*
+ * Processes that are replaced though they are well: too old, too large
+ * (`recycle`), or because the broker asks for it. `recycle` takes one instance
+ * of a worker at a time; the others wait until it is up again.
+ */
+
+#include <stdbool.h>
+
+struct instance;
+struct master;
+struct team;
+
+/* It has a process (since row->started_mono), or has one no more. */
+void recycle_started(struct master *m, struct instance *it);
+void recycle_ended(struct master *m, struct instance *it);
+
+/* Its state has changed: may the next one of its worker go? */
+void recycle_changed(struct master *m, struct instance *it);
+
+/* It is about to be freed. */
+void recycle_gone(struct master *m, struct instance *it);
+
+/* The worker's settings are others, or the first of this master. */
+void recycle_settings(struct master *m, struct team *team);
+
+/*
+ * Ends its process and starts another: by the stop ladder, or at once (KILL,
+ * to its group or tree as its rules say). why is told with its exit.
+ */
+void recycle_replace(
+    struct master *m, struct instance *it, const char *why, bool kill);
+
+#endif

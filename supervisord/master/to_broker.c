@@ -1,0 +1,402 @@
+#include "supervisord/master/to_broker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/fleet.h"
+#include "supervisord/base/json.h"
+#include "supervisord/base/log.h"
+#include "supervisord/base/util.h"
+#include "supervisord/master/drive.h"
+#include "supervisord/master/exits.h"
+#include "supervisord/master/master.h"
+#include "supervisord/master/memfd.h"
+#include "supervisord/master/record.h"
+#include "supervisord/master/recycle.h"
+#include "supervisord/master/teams.h"
+
+/* The logger is asked for an exit's last lines, and waited for so long. */
+#define LINES_SECONDS 1.
+#define TOLD_MOST     256 /* exits that wait for their lines, or a broker */
+#define TOLD_TEXT     8192
+
+/* An exit the broker is still to be told of. */
+struct told {
+	struct list link;
+	struct msg_slot slot;
+	int pid;
+	bool ready; /* its lines have come, or will not */
+	ev_tstamp at;
+	struct buf text;
+	char name[PROTO_NAME];
+};
+
+struct to_broker {
+	struct master *m;
+	struct peer peer;
+	struct list told; /* oldest first */
+	unsigned told_count;
+	ev_timer timer; /* for the oldest that is not ready */
+};
+
+/* --- what it is to know --------------------------------------------------- */
+
+bool
+to_broker_is_wanted(const struct fleet *fleet)
+{
+	for (size_t i = 0; i < fleet->count; i++) {
+		if (fleet->workers[i]->hybrid)
+			return true;
+	}
+	return fleet->schedules_count > 0;
+}
+
+static const struct msg_name config_name = { "broker/config" };
+
+static void
+keep_config(struct master *m)
+{
+	struct buf text;
+	int fd;
+
+	buf_init(&text);
+	to_broker_write_config(m, &text);
+	if (m->broker_config != NULL && !text.failed &&
+	    strcmp(m->broker_config, buf_text(&text)) == 0) {
+		buf_done(&text);
+		return;
+	}
+	fd = text.failed ? -ENOMEM : memfd_sealed("broker-config", &text);
+	if (fd < 0) {
+		log_error(
+		    "the broker can't be told its config: %s", strerror(-fd));
+		buf_done(&text);
+		return;
+	}
+	peer_send(&m->guardian, MSG_KEEP, &config_name, NULL, 0, fd);
+	close(fd);
+	free(m->broker_config);
+	m->broker_config = buf_take(&text);
+}
+
+/* Those that are being ended still have tasks to finish. */
+static bool
+any_hybrid_lives(const struct master *m)
+{
+	struct team *team, *tmp;
+	struct instance *it;
+	unsigned i;
+
+	CREW_FOREACH(&m->crew, team, tmp, i, it)
+	{
+		if (it->row->hybrid && it->row->life.alive)
+			return true;
+	}
+	return false;
+}
+
+void
+to_broker_configure(struct master *m)
+{
+	struct msg_flag wanted = { .value = to_broker_is_wanted(m->fleet) ||
+					    (m->broker_wanted &&
+						any_hybrid_lives(m)) };
+
+	/* The config first: a broker finds it at its start. */
+	if (wanted.value)
+		keep_config(m);
+	if (m->broker_said && m->broker_wanted == (wanted.value != 0))
+		return;
+	m->broker_said = true;
+	m->broker_wanted = wanted.value != 0;
+	peer_send(&m->guardian, MSG_BROKER_WANTED, &wanted, NULL, 0, -1);
+	if (wanted.value)
+		return;
+	peer_send(&m->guardian, MSG_DROP, &config_name, NULL, 0, -1);
+	free(m->broker_config);
+	m->broker_config = NULL;
+}
+
+/* --- exits and their last lines ------------------------------------------- */
+
+static void
+forget(struct to_broker *b, struct told *t)
+{
+	list_remove(&t->link);
+	b->told_count--;
+	buf_done(&t->text);
+	free(t);
+}
+
+/* Those that are ready, if anybody is there to hear of them. */
+static void
+tell(struct to_broker *b)
+{
+	struct list *l, *tmp;
+
+	if (b->peer.fd < 0)
+		return;
+	LIST_FOREACH(l, tmp, &b->told) {
+		struct told *t = LIST_ENTRY(l, struct told, link);
+
+		if (!t->ready)
+			continue;
+		peer_send(&b->peer, MSG_EXIT_TOLD, &t->slot, t->text.data,
+		    t->text.size, -1);
+		forget(b, t);
+	}
+}
+
+static void
+await_lines(struct to_broker *b)
+{
+	struct list *l, *tmp;
+
+	if (ev_is_active(&b->timer))
+		return;
+	LIST_FOREACH(l, tmp, &b->told) {
+		struct told *t = LIST_ENTRY(l, struct told, link);
+		double left = t->at + LINES_SECONDS - ev_now(b->m->loop);
+
+		if (t->ready)
+			continue;
+		ev_timer_set(&b->timer, MAX_OF(left, 0.001), 0.);
+		ev_timer_start(b->m->loop, &b->timer);
+		return;
+	}
+}
+
+static void
+lines_are_late(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct to_broker *b = CONTAINER_OF(timer, struct to_broker, timer);
+	struct list *l, *tmp;
+
+	(void)events;
+	LIST_FOREACH(l, tmp, &b->told) {
+		struct told *t = LIST_ENTRY(l, struct told, link);
+
+		if (t->at + LINES_SECONDS <= ev_now(loop))
+			t->ready = true;
+	}
+	tell(b);
+	await_lines(b);
+}
+
+static void
+note_exit(struct to_broker *b, const struct instance *it,
+    const struct exit_info *e, bool lines)
+{
+	char words[EXIT_WORDS];
+	struct told *t = calloc(1, sizeof *t);
+
+	if (t == NULL)
+		return; /* the task's words lack the cause, that is all */
+	if (b->told_count == TOLD_MOST)
+		forget(b, LIST_ENTRY(b->told.next, struct told, link));
+	t->slot = (struct msg_slot){ it->row->slot, it->row->gen };
+	t->pid = e->pid;
+	t->ready = !lines;
+	ev_now_update(b->m->loop);
+	t->at = ev_now(b->m->loop);
+	memcpy(t->name, it->row->name, sizeof t->name);
+	buf_init(&t->text);
+	buf_fmt(&t->text, "%s\n", exit_words(it, e, words, sizeof words));
+	list_init(&t->link);
+	list_append(&b->told, &t->link);
+	b->told_count++;
+	tell(b);
+	await_lines(b);
+}
+
+void
+to_broker_exited(struct master *m, const struct instance *it,
+    const struct exit_info *e, bool lines)
+{
+	if (!it->row->hybrid)
+		return;
+	if (m->broker != NULL)
+		note_exit(m->broker, it, e, lines);
+	/* The last one may have gone that the broker was still there for. */
+	if (m->broker_wanted && !to_broker_is_wanted(m->fleet))
+		to_broker_configure(m);
+}
+
+void
+to_broker_lines(
+    struct master *m, const char *name, int pid, const char *text, size_t size)
+{
+	struct to_broker *b = m->broker;
+	struct list *l, *tmp;
+
+	if (b == NULL)
+		return;
+	LIST_FOREACH(l, tmp, &b->told) {
+		struct told *t = LIST_ENTRY(l, struct told, link);
+
+		if (t->ready || t->pid != pid || strcmp(t->name, name) != 0)
+			continue;
+		buf_add(&t->text, text, MIN_OF(size, TOLD_TEXT - t->text.size));
+		t->ready = true;
+		break;
+	}
+	tell(b);
+}
+
+/* --- what it asks for ----------------------------------------------------- */
+
+static void
+replace(struct master *m, const struct msg *msg)
+{
+	const struct msg_replace *r = &msg->u.REPLACE;
+	struct instance *it = crew_by_slot(&m->crew, r->slot, r->gen);
+	char why[256];
+
+	snprintf(why, sizeof why, "%.*s",
+	    (int)strnlen(msg->tail, msg->tail_size), msg->tail);
+	/* It may have ended meanwhile. */
+	if (it != NULL && it->row->life.alive)
+		recycle_replace(m, it, why, r->how == REPLACE_KILL);
+}
+
+static void
+scale(struct master *m, const struct msg *msg)
+{
+	static const struct actor by = { .uid = -1, .command = "autoscale" };
+	struct team *team = crew_team(&m->crew, msg->u.SCALE.name);
+	unsigned count = msg->u.SCALE.instances;
+	char words[320];
+
+	if (team == NULL || team->doomed || m->phase != PHASE_RUNNING ||
+	    !team->worker->autoscale.on || count == team->wanted)
+		return;
+	if (!team_may_scale(m, team, count)) {
+		log_warn("%s: no room for %u instances (at most %d in all)",
+		    team->name, count, FLEET_INSTANCES);
+		return;
+	}
+	snprintf(words, sizeof words, "autoscale: from %u to %u: %.*s",
+	    team->wanted, count, (int)strnlen(msg->tail, msg->tail_size),
+	    msg->tail);
+	log_info("%s: %s", team->name, words);
+	record_event(m, team->name, "scale", words, &by);
+	team_scale(m, team, count, &by, NULL);
+	drive_grant_turns(m);
+}
+
+static void
+queue_event(struct master *m, const struct msg *msg)
+{
+	const struct msg_event *e = &msg->u.QUEUE_EVENT;
+	char kind[sizeof e->kind + 1] = "", words[513];
+
+	memcpy(kind, e->kind, sizeof e->kind);
+	snprintf(words, sizeof words, "%.*s",
+	    (int)strnlen(msg->tail, msg->tail_size), msg->tail);
+	record_event(
+	    m, e->name[0] != '\0' ? e->name : NULL, kind, words, &nobody);
+}
+
+static void
+receive(void *arg, struct msg *msg)
+{
+	struct to_broker *b = arg;
+
+	switch ((enum msg_type)msg->type) {
+	case MSG_REPLACE:
+		replace(b->m, msg);
+		break;
+	case MSG_SCALE:
+		scale(b->m, msg);
+		break;
+	case MSG_QUEUE_EVENT:
+		queue_event(b->m, msg);
+		break;
+	default:
+		log_error("unexpected %s from the broker", msg_name(msg->type));
+	}
+	if (msg->fd >= 0)
+		close(msg->fd);
+}
+
+/* --- the channel ---------------------------------------------------------- */
+
+/* The guardian starts another and says so: nothing to do until then. */
+static void
+gone(void *arg, const char *why)
+{
+	struct to_broker *b = arg;
+
+	if (b->m->phase == PHASE_STOPPING || !b->m->broker_wanted)
+		return;
+	log_warn("the broker is gone (%s): waiting for the next one; tasks "
+		 "that run go on meanwhile",
+	    why);
+}
+
+static void
+say(struct to_broker *b, const struct instance *it, bool stopping)
+{
+	struct msg_stopping msg = { it->row->slot, it->row->gen, stopping, 0 };
+
+	peer_send(&b->peer, MSG_STOPPING, &msg, NULL, 0, -1);
+}
+
+void
+to_broker_stopping(struct master *m, const struct instance *it)
+{
+	if (m->broker != NULL && it->row->hybrid && !it->hard)
+		say(m->broker, it, true);
+}
+
+static bool
+begin(struct master *m)
+{
+	struct to_broker *b = m->broker;
+
+	if (b != NULL)
+		return true;
+	b = m->broker = calloc(1, sizeof *b);
+	if (b == NULL)
+		return false;
+	b->m = m;
+	list_init(&b->told);
+	ev_init(&b->timer, lines_are_late);
+	peer_init(&b->peer, m->loop, receive, gone, b);
+	return true;
+}
+
+void
+to_broker_connect(struct master *m, int pid)
+{
+	struct team *team, *tmp;
+	struct instance *it;
+	int pair[2], r;
+	unsigned i;
+
+	m->broker_pid = pid;
+	r = begin(m) ? channel_pair(pair) : -ENOMEM;
+	if (r < 0) {
+		log_error("no channel to the broker: %s", strerror(-r));
+		return;
+	}
+	peer_send(&m->guardian, MSG_BROKER_PEER, NULL, NULL, 0, pair[1]);
+	close(pair[1]);
+	peer_connect(&m->broker->peer, pair[0]);
+	CREW_FOREACH(&m->crew, team, tmp, i, it)
+	{
+		bool stopping = it->row->life.state == ST_STOPPING;
+
+		if (!it->row->hybrid || !it->row->life.alive || it->hard)
+			continue;
+		/* Where memory was lost, what an earlier master has said of it
+		 * may be wrong. */
+		if (stopping || m->broker_unsure)
+			say(m->broker, it, stopping);
+	}
+	m->broker_unsure = false;
+	tell(m->broker);
+}

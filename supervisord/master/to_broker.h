@@ -1,0 +1,43 @@
+#ifndef MASTER_TO_BROKER_H
+#define MASTER_TO_BROKER_H
+
+/*
+ * The master's side of the broker: whether there is to be one, what it is to
+ * know (broker/config), and what the two tell each other of instances that are
+ * being stopped, have ended, are to be replaced.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct buf;
+struct exit_info;
+struct fleet;
+struct instance;
+struct master;
+
+/* Does anybody in the fleet take tasks, or is anything submitted by itself? */
+bool to_broker_is_wanted(const struct fleet *fleet);
+
+/* The fleet is the first of this master, or another: the broker's config is
+ * kept anew where it differs, the broker asked for or sent away. */
+void to_broker_configure(struct master *m);
+
+/* What the broker is to know, as JSON. */
+void to_broker_write_config(const struct master *m, struct buf *b);
+
+/* A broker has started: gives it a channel, and says who is being stopped. */
+void to_broker_connect(struct master *m, int pid);
+
+/* Before the first signal: the instance's end is no crash. */
+void to_broker_stopping(struct master *m, const struct instance *it);
+
+/* A hybrid instance has ended; `lines`: its last lines are on their way. */
+void to_broker_exited(struct master *m, const struct instance *it,
+    const struct exit_info *e, bool lines);
+
+/* The last lines of an exit have come; "" when there are none. */
+void to_broker_lines(
+    struct master *m, const char *name, int pid, const char *text, size_t size);
+
+#endif
