@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "supervisord/base/json_check.h"
 #include "supervisord/base/log.h"
 #include "supervisord/broker/clients_int.h"
 #include "supervisord/broker/submission.h"
-#include "supervisord/broker/validate.h"
 
 #define SERIES_MAX 16 /* bodies in pieces at the same time */
 /* Of all pieces of a request. */
@@ -290,7 +290,7 @@ check_submit(const struct wire_submit *w, const char *texts, size_t size,
 	if (e == 0 && size - head > WIRE_PAYLOAD_MAX)
 		e = QERR_TOO_LARGE;
 	if (e == 0 && json && size > head &&
-	    !json_valid(texts + head, size - head))
+	    json_check(texts + head, size - head, NULL) < 0)
 		e = QERR_NOT_JSON;
 	return e;
 }

@@ -4,9 +4,9 @@
 
 #include "supervisord/base/clock.h"
 #include "supervisord/base/json.h"
+#include "supervisord/base/json_check.h"
 #include "supervisord/broker/base64.h"
 #include "supervisord/broker/schedule.h"
-#include "supervisord/broker/validate.h"
 #include "supervisord/proto/wire.h"
 
 void
@@ -19,7 +19,7 @@ task_put_body(struct buf *out, const struct body *body, bool json)
 		return;
 	}
 	/* A handler may call JSON what is none: it must not break the line. */
-	if (!json || !json_valid(body->data, body->size)) {
+	if (!json || json_check(body->data, body->size, NULL) < 0) {
 		jw_object(out);
 		jw_key(out, "base64");
 		buf_char(out, '"');
