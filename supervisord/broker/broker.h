@@ -93,6 +93,8 @@ struct broker {
 	bool running;   /* store, core, clients are there */
 	bool finishing; /* FINISH has come */
 	bool gone;      /* so is the guardian */
+	bool
+	    strangers; /* workers are there whose HELLO is not known any more */
 
 	/* From "broker/config" (config.h). What points into an old one is void
 	 * when core_configure, clients_configure and schedules_configure have
@@ -115,6 +117,7 @@ struct broker {
 
 	struct store *store; /* NULL until the config has come */
 	bool store_well;
+	bool store_unread; /* what is in its file is not known */
 	char store_words[512];
 	struct core *core;           /* the queues (core.h) */
 	struct hands *hands;         /* the instances' task sockets (hands.h) */

@@ -353,10 +353,15 @@ flights_hand_add(struct flights *f, uint32_t slot, uint32_t gen)
 	memset(k, 0, offsetof(struct kept_hand, hello));
 	k->slot = slot;
 	k->gen = gen;
+	return k;
+}
+
+void
+flights_hand_keep(struct kept_hand *k)
+{
 	in_order();
 	k->used = 1;
 	in_order();
-	return k;
 }
 
 void

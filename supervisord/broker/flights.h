@@ -53,7 +53,7 @@ struct flight {
 	struct hand *hand;
 	struct task *task; /* NULL: it has ended, or is not adopted yet */
 	bool ended;
-	bool dropping; /* the rest of an answer that is of no use */
+	bool in_series; /* pieces of its answer have come */
 	bool too_large;
 	struct limit limit;
 	struct buf *series; /* pieces of its answer */
@@ -102,10 +102,12 @@ void flights_each(struct flights *f,
     void (*each)(struct flight *flight, void *arg), void *arg);
 uint32_t flights_count(const struct flights *f);
 
-/* The process's row, or NULL; _add: a free one, NULL: full. */
+/* The process's row, or NULL; _add: a free one, to be filled and then made used
+ * by _keep; NULL: full. */
 struct kept_hand *flights_hand(struct flights *f, uint32_t slot, uint32_t gen);
 struct kept_hand *flights_hand_add(
     struct flights *f, uint32_t slot, uint32_t gen);
+void flights_hand_keep(struct kept_hand *k);
 void flights_hand_clear(struct flights *f, struct kept_hand *k);
 
 /* Frees the rows for which `keep` says no. */

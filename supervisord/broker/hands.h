@@ -50,6 +50,8 @@ void hands_words(
 /* All that was kept has come (BROKER_TOLD): what the flights say and no hand
  * has comes back to the queue. */
 void hands_told(struct broker *b);
+/* The settings have changed. */
+void hands_configure(struct broker *b);
 /* There is a (new) master: what it was asked for is asked again. */
 void hands_master_up(struct broker *b);
 /* From the core, the answer to core_adopt: t is with h and unsure until its
