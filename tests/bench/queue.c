@@ -4,6 +4,8 @@
  *     queue load SOCK WORKER FUNC TOTAL OUTSTANDING
  *         submits TOTAL tasks to a broker, OUTSTANDING at once, over one
  *         connection in frames, and waits for the end of each
+ *     queue fill SOCK WORKER FUNC TOTAL OUTSTANDING
+ *         only submits, OUTSTANDING not yet acknowledged at once
  *     queue bare DB TOTAL OUTSTANDING
  *         the same whole lives through a prototype that does nothing but the
  *         socket work and the group commits: client, server and worker are
@@ -180,10 +182,10 @@ report(size_t total, int64_t us)
 }
 
 static size_t
-submit_body(char *out, const char *worker, const char *func)
+submit_body(char *out, const char *worker, const char *func, bool await)
 {
 	struct wire_submit head = { .priority = 1,
-		.flags = WIRE_WAIT,
+		.flags = await ? WIRE_WAIT : 0,
 		.worker_size = (uint8_t)strlen(worker),
 		.func_size = (uint8_t)strlen(func),
 		.retries = -1,
@@ -200,10 +202,12 @@ submit_body(char *out, const char *worker, const char *func)
 }
 
 static void
-load(int fd, const char *worker, const char *func, size_t total, size_t depth)
+load(int fd, const char *worker, const char *func, size_t total, size_t depth,
+    bool await)
 {
 	char body[1024];
-	size_t size = submit_body(body, worker, func), sent = 0, ended = 0;
+	size_t size = submit_body(body, worker, func, await), sent = 0,
+	       ended = 0;
 	struct stream s;
 	int64_t began = now_us();
 
@@ -236,6 +240,7 @@ load(int fd, const char *worker, const char *func, size_t total, size_t depth)
 				memcpy(&tag, b, sizeof tag);
 				acks[acks_count++] =
 				    now_us() - sent_at[(tag - 1) % MOST];
+				ended += !await;
 			} else if (h.type == WIRE_REFUSED) {
 				fprintf(stderr, "refused: %.*s\n",
 				    (int)h.size - 4, b + 4);
@@ -534,7 +539,7 @@ bare(const char *db, size_t total, size_t depth)
 	close(client[0]);
 	close(worker[0]);
 	close(worker[1]);
-	load(client[1], "w", "f", total, depth);
+	load(client[1], "w", "f", total, depth, true);
 	close(client[1]);
 	for (int i = 0; i < 2; i++) {
 		kill(pids[i], SIGKILL);
@@ -589,9 +594,11 @@ main(int argc, char **argv)
 	const char *mode = argc > 1 ? argv[1] : "";
 
 	signal(SIGPIPE, SIG_IGN);
-	if (strcmp(mode, "load") == 0 && argc == 7)
+	if ((strcmp(mode, "load") == 0 || strcmp(mode, "fill") == 0) &&
+	    argc == 7)
 		load(connect_to(argv[2]), argv[3], argv[4],
-		    strtoul(argv[5], NULL, 10), strtoul(argv[6], NULL, 10));
+		    strtoul(argv[5], NULL, 10), strtoul(argv[6], NULL, 10),
+		    mode[0] == 'l');
 	else if (strcmp(mode, "bare") == 0 && argc == 5)
 		bare(argv[2], strtoul(argv[3], NULL, 10),
 		    strtoul(argv[4], NULL, 10));
