@@ -32,12 +32,12 @@ enum task_place {
  */
 struct task {
 	struct task_row row; /* payload loaded */
-	struct pool *pool;   /* NULL: adopted, its row is being read */
-	UT_hash_handle hh;   /* by row.id */
-	struct list link;    /* hand's tasks, or the pool's loners */
-	struct list claim;   /* given, and the store does not know it yet */
-	uint32_t heap;       /* its index in the heap it is in */
-	uint8_t place;       /* enum task_place */
+	struct pool *pool;
+	UT_hash_handle hh; /* by row.id */
+	struct list link;  /* hand's tasks, or the pool's loners */
+	struct list claim; /* given, and the store does not know it yet */
+	uint32_t heap;     /* its index in the heap it is in */
+	uint8_t place;     /* enum task_place */
 	struct limit_key *key;
 	struct hand *hand; /* that has it; NULL: queued */
 	uint16_t thread;   /* where it runs, once begun */
@@ -46,19 +46,21 @@ struct task {
 	bool claimed;      /* the store knows that it runs */
 	bool cancelling;
 	bool recalled;
-	bool alone;          /* goes to an idle process and nothing beside it */
-	bool ending;         /* its FINISH is on the way to the store */
-	bool fleeting;       /* is not in the store at all */
-	bool dirty;          /* the store's row is older than this one */
-	bool behind;         /* was given to a hand with no idle thread */
-	uint32_t changes;    /* put for it so far: an older one is not retried */
-	uint32_t pending;    /* of them, how many are on the way */
-	int64_t ready_mono;  /* ns, when its turn could have come */
-	int64_t sent_mono;   /* ns */
-	int64_t deadline;    /* mono ns: cancel flag, then kill; 0 none */
-	bool overrun;        /* the deadline has passed once: asked to end */
-	uint32_t share;      /* progress per mille, or WIRE_NO_SHARE */
-	char *progress;      /* its text */
+	bool released;      /* by its key: first in line for what it has free */
+	bool alone;         /* goes to an idle process and nothing beside it */
+	bool ending;        /* its FINISH is on the way to the store */
+	bool fleeting;      /* is not in the store at all */
+	bool ended;         /* it is committed */
+	bool dirty;         /* the store could not take what it has become */
+	bool reading;       /* adopted, its row is not known yet */
+	bool behind;        /* was given to a hand with no idle thread */
+	uint32_t pending;   /* operations for it that are on the way */
+	int64_t ready_mono; /* ns, when its turn could have come */
+	int64_t sent_mono;  /* ns */
+	int64_t deadline;   /* mono ns: cancel flag, then kill; 0 none */
+	bool overrun;       /* the deadline has passed once: asked to end */
+	uint32_t share;     /* progress per mille, or WIRE_NO_SHARE */
+	char *progress;     /* its text */
 };
 
 /* --- for main.c ----------------------------------------------------------- */
@@ -158,8 +160,8 @@ void core_stats(struct broker *b, const char *worker,
 /*
  * An instance said HELLO, or a broker that was killed had it already. The core
  * keeps h->pool, tasks, held, alone and pool_link, and each task's hand and
- * link: they are set before hands_give and taken back within core_done, _failed,
- * _returned and _lost.
+ * link: they are set before hands_give and taken back within core_done,
+ * _failed, _returned and _lost.
  */
 void core_hand_up(struct broker *b, struct hand *h);
 /*
@@ -174,7 +176,8 @@ void core_adopt(
 void core_adopted(struct broker *b);
 /* It takes nothing more (DRAINING, STOPPING), or does again. */
 void core_hand_closed(struct broker *b, struct hand *h, bool closed);
-/* A thread is free again or a task was given back: hands out at core_turn. */
+/* A thread is free again or a task was given back: hands out at core_turn. The
+ * result is borrowed, and the task not the hand's any more (maybe freed). */
 void core_done(
     struct broker *b, struct task *t, struct body *result, bool json);
 void core_failed(

@@ -1,0 +1,168 @@
+/*
+ * What a broker that was killed had given out. Rows that are running in the
+ * store are in memory from the start; one whose claim was not stored yet is
+ * queued there and is read by its id, while its place in the table keeps it
+ * from being given to anybody else.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "supervisord/base/log.h"
+#include "supervisord/broker/core_int.h"
+
+static void
+give_back(struct task *t)
+{
+	struct pool *p = t->pool;
+
+	p->counts[t->row.state]--;
+	p->counts[TASK_QUEUED]++;
+	t->row.state = TASK_QUEUED;
+	t->unsure = false;
+	put_update(t);
+	window_push(t);
+}
+
+static void
+adopt(struct hand *h, struct task *t, uint32_t attempt)
+{
+	struct pool *p = t->pool;
+
+	if (t->row.state != TASK_RUNNING) {
+		p->counts[t->row.state]--;
+		p->counts[TASK_RUNNING]++;
+		t->row.state = TASK_RUNNING;
+		t->row.started_ms = p->broker->core->wall_ms;
+	}
+	t->unsure = true;
+	t->row.attempts = MAX_OF(t->row.attempts, attempt);
+	memcpy(t->row.instance, h->name, sizeof(t->row.instance));
+	t->sent_mono = p->broker->core->mono;
+	if (t->hand == NULL) {
+		key_take(t);
+		hand_take(h, t);
+	}
+	if (!t->claimed)
+		put_claim(t);
+}
+
+/* It is unknown, or has ended. */
+static void
+forget(struct task *t)
+{
+	struct hand *h = t->hand;
+
+	t->reading = false;
+	task_leave(t);
+	h->answered = 0;
+	task_forget(t);
+}
+
+static void
+row_read(struct store_op *op)
+{
+	struct task *t = op->arg;
+	struct broker *b = t->pool->broker;
+	struct hand *h = t->hand;
+	uint64_t id = t->row.id;
+	uint32_t attempt = t->row.attempts;
+
+	core_clocks(b->core);
+	if (op->error == QERR_STORE) {
+		/* Till it is known nothing is read from the hand. */
+		op->error = QERR_NONE;
+		list_append(&b->core->kept, &op->link);
+		b->core->kept_count++;
+		put_sick(b->core);
+		return;
+	}
+	b->core->adopting--;
+	if (op->error != QERR_NONE || op->count == 0 ||
+	    op->rows[0].state > TASK_RUNNING) {
+		forget(t);
+		t = NULL;
+	} else {
+		t->row = op->rows[0];
+		op->rows[0] = (struct task_row){ .id = id };
+		t->reading = false;
+		adopt(h, t, attempt);
+	}
+	store_op_free(op);
+	hands_adopted(b, h, id, t);
+}
+
+/* Keeps the id for the hand, and has its row read. */
+static bool
+read_row(struct broker *b, struct hand *h, uint64_t id, uint32_t attempt)
+{
+	struct pool *p = pool_get(b->core, h->worker);
+	struct task *t = p != NULL ? task_new(p) : NULL;
+	struct store_op *op = t != NULL ? store_op_new(STORE_TASK) : NULL;
+
+	if (t != NULL) {
+		t->row.id = id;
+		t->row.attempts = attempt;
+	}
+	if (op == NULL || !task_add(t)) {
+		if (op != NULL)
+			store_op_free(op);
+		if (t != NULL)
+			task_forget(t);
+		return false;
+	}
+	t->reading = t->unsure = true;
+	hand_take(h, t);
+	b->core->adopting++;
+	op->change.id = id;
+	op->done = row_read;
+	op->arg = t;
+	store_add(b->store, op);
+	return true;
+}
+
+void
+core_adopt(struct broker *b, struct hand *h, uint64_t id, uint32_t attempt)
+{
+	struct task *t = core_find(b, id);
+
+	core_clocks(b->core);
+	if (t == NULL && read_row(b, h, id, attempt))
+		return;
+	if (t != NULL && t->hand == NULL && !t->ending) {
+		window_remove(t);
+		adopt(h, t, attempt);
+		hands_adopted(b, h, id, t);
+		return;
+	}
+	hands_adopted(b, h, id, NULL);
+}
+
+static void
+instances(struct pool *p)
+{
+	/* As many as an autoscaling before this broker has made. */
+	if (p->config.autoscale && p->hands > 0)
+		p->wanted = p->hands;
+	pool_touch(p);
+}
+
+void
+core_adopted(struct broker *b)
+{
+	struct core *c = b->core;
+	struct task *t, *tnext;
+	struct pool *p, *pnext;
+
+	core_clocks(c);
+	c->adopted = true;
+	HASH_ITER(hh, c->tasks, t, tnext)
+	{
+		if (t->unsure && t->hand == NULL)
+			give_back(t);
+	}
+	HASH_ITER(hh, c->pools, p, pnext)
+	{
+		instances(p);
+	}
+}

@@ -1,0 +1,268 @@
+/* What people ask of tasks and queues: cancel, requeue, pause, look. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "supervisord/broker/core_int.h"
+
+/* A day, for one whose worker's result_ttl is not at hand. */
+#define CANCELLED_KEPT (24 * 3600 * 1000LL)
+
+struct asked {
+	struct broker *broker;
+	core_done_fn *done;
+	core_task_fn *task;
+	void *arg;
+};
+
+static struct store_op *
+ask(struct broker *b, enum store_kind kind, void (*answer)(struct store_op *op),
+    struct asked asked)
+{
+	struct asked *a = malloc(sizeof(*a));
+	struct store_op *op = a != NULL ? store_op_new(kind) : NULL;
+
+	if (op == NULL) {
+		free(a);
+		return NULL;
+	}
+	asked.broker = b;
+	*a = asked;
+	op->done = answer;
+	op->arg = a;
+	core_clocks(b->core);
+	return op;
+}
+
+/* Who asked is told, and the operation is over. */
+static void
+answer(struct store_op *op)
+{
+	struct asked *a = op->arg;
+
+	if (a->done != NULL)
+		a->done(a->arg, op->error);
+	free(a);
+	store_op_free(op);
+}
+
+/* --- cancel --------------------------------------------------------------- */
+
+static void
+cancel_task(struct task *t)
+{
+	if (t->hand != NULL) {
+		t->cancelling = true;
+		hands_cancel(t);
+		return;
+	}
+	free(t->row.error);
+	t->row.error = strdup("cancelled before it began");
+	put_end(t, TASK_CANCELLED, NULL, false);
+}
+
+static void
+cancelled(struct store_op *op)
+{
+	struct asked *a = op->arg;
+	struct core *c = a->broker->core;
+	struct task_row *row = op->rows;
+	struct task *t;
+
+	core_clocks(c);
+	if (op->error == QERR_NONE && op->count > 0) {
+		struct pool *p = pool_find(c, row->worker);
+
+		t = core_find(a->broker, row->id);
+		if (p != NULL && t == NULL) {
+			p->counts[row->state]--;
+			p->counts[TASK_CANCELLED]++;
+		}
+		row->state = TASK_CANCELLED;
+		row->finished_ms = op->change.finished_ms;
+		row->expires_ms = op->change.expires_ms;
+		expiry_note(c, row->expires_ms);
+		/* It was read into memory while this was on its way. */
+		if (t != NULL && !t->ending)
+			cancel_task(t);
+		core_follow(a->broker, op);
+		waits_end(c, row->id, QERR_NONE, row);
+	}
+	answer(op);
+}
+
+void
+core_cancel(struct broker *b, uint64_t id, core_done_fn *done, void *arg)
+{
+	struct task *t = core_find(b, id);
+	struct store_op *op;
+	enum queue_error e = QERR_NONE;
+
+	core_clocks(b->core);
+	if (t != NULL && t->reading) {
+		done(arg, QERR_STATE);
+		return;
+	}
+	if (t != NULL && (t->hand != NULL || t->place != PLACE_NOWHERE)) {
+		if (t->fleeting || t->hand != NULL) {
+			cancel_task(t);
+			done(arg, QERR_NONE);
+			return;
+		}
+		/* Told when it is committed: by the order of operations that is
+		 * when a look at the row behind it comes back. */
+		cancel_task(t);
+		op = ask(b, STORE_UPDATE, answer,
+		    (struct asked){ .done = done, .arg = arg });
+		if (op != NULL)
+			store_add(b->store, op);
+		else
+			done(arg, QERR_NONE);
+		return;
+	}
+	if (t != NULL && (t->ending || t->unsure))
+		e = QERR_STATE;
+	op = e == QERR_NONE ? ask(b, STORE_CANCEL, cancelled,
+				  (struct asked){ .done = done, .arg = arg })
+			    : NULL;
+	if (op == NULL) {
+		done(arg, e != QERR_NONE ? e : QERR_NO_MEMORY);
+		return;
+	}
+	op->change.id = id;
+	op->change.fields = CHANGE_STATE | CHANGE_FINISHED | CHANGE_ERROR;
+	op->change.state = TASK_CANCELLED;
+	op->change.finished_ms = b->core->wall_ms;
+	op->change.expires_ms = b->core->wall_ms + CANCELLED_KEPT;
+	op->change.error = strdup("cancelled before it began");
+	store_add(b->store, op);
+}
+
+/* --- requeue -------------------------------------------------------------- */
+
+static void
+revived(struct store_op *op)
+{
+	struct asked *a = op->arg;
+	struct core *c = a->broker->core;
+
+	core_clocks(c);
+	if (op->error == QERR_NONE && op->count > 0) {
+		struct pool *p = pool_get(c, op->rows[0].worker);
+
+		if (p != NULL) {
+			if (op->states < TASK_STATES &&
+			    p->counts[op->states] > 0)
+				p->counts[op->states]--;
+			p->counts[TASK_QUEUED]++;
+			window_row(p, &op->rows[0]);
+		}
+	}
+	answer(op);
+}
+
+void
+core_requeue(struct broker *b, uint64_t id, core_done_fn *done, void *arg)
+{
+	struct task *t = core_find(b, id);
+	struct store_op *op;
+
+	if (t != NULL) {
+		done(arg, QERR_STATE);
+		return;
+	}
+	op = ask(b, STORE_REVIVE, revived,
+	    (struct asked){ .done = done, .arg = arg });
+	if (op == NULL) {
+		done(arg, QERR_NO_MEMORY);
+		return;
+	}
+	op->change.id = id;
+	store_add(b->store, op);
+}
+
+/* --- pause ---------------------------------------------------------------- */
+
+static void
+ignore(void *arg, enum queue_error error)
+{
+	(void)arg;
+	(void)error;
+}
+
+void
+core_pause(struct broker *b, const char *worker, bool paused, int64_t until_ms,
+    core_done_fn *done, void *arg)
+{
+	struct pool *p = pool_find(b->core, worker);
+	struct store_op *op;
+
+	if (done == NULL)
+		done = ignore;
+	if (p == NULL || (!p->configured && paused)) {
+		done(arg, QERR_NO_WORKER);
+		return;
+	}
+	core_clocks(b->core);
+	/* At once; that it outlives a restart is what the answer waits for. */
+	p->paused = paused;
+	p->paused_until_ms = paused ? until_ms : 0;
+	p->paused_words[0] = '\0';
+	if (!paused)
+		p->storm_until = 0;
+	else if (until_ms != 0)
+		core_wake_wall(b->core, until_ms);
+	pool_touch(p);
+	op = ask(
+	    b, STORE_POOL, answer, (struct asked){ .done = done, .arg = arg });
+	if (op == NULL) {
+		done(arg, QERR_NO_MEMORY);
+		return;
+	}
+	memcpy(op->worker, p->config.name, sizeof(op->worker));
+	op->paused = paused;
+	op->paused_until_ms = p->paused_until_ms;
+	store_add(b->store, op);
+}
+
+/* --- look ----------------------------------------------------------------- */
+
+static void
+task_read(struct store_op *op)
+{
+	struct asked *a = op->arg;
+	enum queue_error e = op->error;
+	uint64_t id = op->change.id;
+	struct task *t = core_find(a->broker, id);
+
+	core_clocks(a->broker->core);
+	if (e == QERR_NONE && op->count == 0)
+		e = QERR_NO_TASK;
+	/* Come into memory meanwhile, it is newer there. */
+	if (t != NULL && !t->reading)
+		a->task(a->arg, QERR_NONE, &t->row, t);
+	else
+		a->task(a->arg, e, e == QERR_NONE ? &op->rows[0] : NULL, NULL);
+	free(a);
+	store_op_free(op);
+}
+
+void
+core_task(struct broker *b, uint64_t id, core_task_fn *done, void *arg)
+{
+	struct task *t = core_find(b, id);
+	struct store_op *op;
+
+	if (t != NULL && !t->reading) {
+		done(arg, QERR_NONE, &t->row, t);
+		return;
+	}
+	op = ask(b, STORE_TASK, task_read,
+	    (struct asked){ .task = done, .arg = arg });
+	if (op == NULL) {
+		done(arg, QERR_NO_MEMORY, NULL, NULL);
+		return;
+	}
+	op->change.id = id;
+	store_add(b->store, op);
+}

@@ -1,0 +1,236 @@
+#ifndef BROKER_CORE_INT_H
+#define BROKER_CORE_INT_H
+
+/*
+ * What the core's files share.
+ *
+ * A pool holds in memory a window of its queue: everything the store has queued
+ * up to its edge, a (rank, id), is in memory or with a hand; what lies beyond
+ * the edge is in the store alone and is read when the window runs low
+ * (window.c). What the store tells comes in the order in which it was asked, so
+ * a task that is accepted while the window is refilled is either in what is
+ * read, or is judged by the new edge.
+ *
+ * A task stays in the core's table until the last change put for it is
+ * committed, so whatever the store finds meanwhile is known to be stale.
+ */
+
+#include "supervisord/base/clock.h"
+#include "supervisord/broker/autoscale.h"
+#include "supervisord/broker/core.h"
+#include "supervisord/broker/hands.h"
+#include "supervisord/broker/heap.h"
+#include "supervisord/broker/meter.h"
+#include "supervisord/broker/rates.h"
+#include "supervisord/broker/retry.h"
+
+#define WINDOW_LOW   5000 /* refilled below this */
+#define WINDOW_CHUNK 5000
+#define WINDOW_KEEP  10000 /* above twice this the far end is given up */
+#define WINDOW_BYTES (32U << 20)
+#define PARKED_MAX   50000 /* behind so many nothing more is read */
+#define DUE_CHUNK    2000
+#define EXPIRE_CHUNK 1000
+/* A task that is back within this needs no commit to say that it runs. */
+#define CLAIM_AFTER (10 * NS_PER_MS)
+/* Prefetching pays for tasks shorter than this. */
+#define PREFETCH_US 5000
+/* With so many completions that could not be stored nothing more is begun. */
+#define KEPT_MAX 1024
+/* How long after an error the store is asked again. */
+#define SICK_FIRST (100 * NS_PER_MS)
+#define SICK_MOST  (2 * NS_PER_SEC)
+
+/* Hands by how much room they have: bits tell which buckets may hold any. */
+#define RACK_BUCKETS 64
+
+struct rack {
+	uint64_t bits;
+	struct list bucket[RACK_BUCKETS];
+};
+
+/* One value of limit_key of one pool, while it has tasks or owes tokens. */
+struct limit_key {
+	UT_hash_handle hh; /* pool->keys, by name */
+	struct pool *pool;
+	struct heap parked;
+	struct tokens tokens;
+	uint32_t running;
+	uint32_t released; /* unparked, and not begun yet */
+	uint32_t timed;    /* its index in core->timed */
+	char name[];
+};
+
+struct pool {
+	UT_hash_handle hh; /* core->pools, by config.name */
+	struct broker *broker;
+	struct pool_config config;
+	bool configured; /* else it is gone from the config */
+
+	struct list dirty; /* core->dirty: there may be something to hand out */
+	struct heap queue;
+	struct list loners; /* tasks that wait for a process of their own */
+	uint32_t parked, loners_count;
+	uint64_t bytes; /* of payloads in queue */
+	uint32_t compact_at;
+
+	bool more; /* the store has queued tasks beyond the edge */
+	bool refilling;
+	int64_t edge_rank;
+	uint64_t edge_id;
+
+	struct rack idle; /* hands with idle threads, by their number */
+	struct rack room; /* without, but with room for prefetching */
+	struct list full, closed;
+	struct hand *reserved; /* runs empty for a loner */
+	uint32_t hands;
+
+	struct limit_key *keys;
+
+	bool paused;
+	int64_t paused_until_ms; /* wall; 0: for ever */
+	struct storm storm;
+	int64_t storm_until; /* mono; 0: none */
+	char paused_words[160];
+
+	char **functions; /* NULL: not known, or anything goes */
+	bool *functions_json;
+
+	uint64_t counts[TASK_STATES];
+	uint64_t submitting; /* accepted, not committed yet */
+	uint64_t submitted, completed, failed, crashed;
+	double run_us; /* moving average; below 0: not known */
+	struct meter meter;
+
+	struct autoscale_state scale;
+	uint32_t wanted;  /* instances */
+	int64_t scale_at; /* mono; 0: at rest */
+};
+
+struct wait_head {
+	uint64_t id;
+	UT_hash_handle hh;
+	struct core *core;
+	struct list waiters;
+	bool ending; /* they are being told */
+};
+
+struct core {
+	struct broker *broker;
+	struct task *tasks;
+	struct pool *pools;
+	struct wait_head *waits;
+	struct list dirty;     /* pools */
+	struct list unclaimed; /* task.claim, oldest first */
+	struct list kept;      /* operations to be put again */
+	uint32_t kept_count;
+	bool was_well;
+	int64_t sick_pause, sick_until; /* mono */
+
+	struct heap timed;    /* keys that wait for a token, by mono ns */
+	struct heap fleeting; /* tasks of no store, by due_ms */
+
+	bool adopted;      /* tasks may be handed out */
+	uint32_t adopting; /* whose rows are being read */
+
+	int64_t next_due_ms, next_expiry_ms; /* wall; 0: none */
+	bool due_asked, expiry_asked;
+
+	/* The next time something is to be done without a cause from outside */
+	int64_t wake_mono, wake_wall;   /* 0: none */
+	int64_t armed_mono, armed_wall; /* what the watchers are set to */
+	ev_timer timer;
+	ev_periodic periodic;
+
+	/* One reading of the clocks a turn. */
+	bool clocks_read;
+	int64_t mono, wall_ms;
+	uint64_t random;
+};
+
+/* core.c */
+void core_clocks(struct core *c);
+void core_wake(struct core *c, int64_t mono);
+void core_wake_wall(struct core *c, int64_t wall_ms);
+/* What time alone brings about. The watchers call it; a test may. */
+void core_tick(struct broker *b);
+uint64_t core_random(struct core *c);
+
+/* pool.c */
+struct pool *pool_find(struct core *c, const char *worker);
+/* Made if it is not there; NULL: no memory. */
+struct pool *pool_get(struct core *c, const char *worker);
+void pool_configure(struct pool *p, const struct pool_config *config);
+void pool_drop(struct pool *p);       /* gone from the config */
+bool pool_idle(const struct pool *p); /* not configured, and holds nothing */
+void pool_free(struct pool *p);
+void pool_touch(struct pool *p); /* dispatch looks at it at the turn's end */
+bool pool_open(const struct pool *p); /* not paused in any way */
+void pool_tick(struct pool *p);
+
+/* window.c. The task is queued in the store (or fleeting); it is taken: maybe
+ * freed, when it lies beyond the window. */
+void window_enter(struct task *t);
+/* As before, from a row, which is left empty. */
+void window_row(struct pool *p, struct task_row *row);
+void window_push(struct task *t);   /* in memory, whatever the edge */
+void window_remove(struct task *t); /* from queue, loners, parked, due */
+void window_look(struct pool *p);   /* refills if it runs low */
+/* The task is not in memory though it should be: the edge goes before it. */
+void window_lower(struct pool *p, int64_t rank, uint64_t id);
+
+/* racks.c */
+void rack_init(struct rack *r);
+void rack_place(struct pool *p, struct hand *h);
+struct hand *rack_first(struct rack *r); /* most room; NULL */
+void rack_each(
+    struct pool *p, void (*each)(struct hand *h, void *arg), void *arg);
+
+/* dispatch.c */
+void pool_dispatch(struct pool *p);
+void dispatch_claims(struct core *c); /* those that are not back in time */
+/* Out of its hand, its key, its claim. */
+void task_leave(struct task *t);
+void hand_take(struct hand *h, struct task *t);
+
+/* keys.c */
+bool key_blocked(struct task *t); /* parked then, or can't be */
+void key_take(struct task *t);
+void key_leave(struct task *t);    /* it runs no more, or is not going to */
+void key_unparked(struct task *t); /* taken out of its park */
+void keys_tick(struct core *c);
+void keys_release(struct pool *p); /* limits changed: all are looked at again */
+
+/* put.c */
+struct task *task_new(struct pool *p);
+/* Out of every place; freed when nothing put for it is on the way. */
+void task_forget(struct task *t);
+bool task_add(struct task *t); /* to the table */
+void put_claim(struct task *t);
+bool put_update(struct task *t); /* all that may have changed; false: it could
+				  * not be put, for lack of memory */
+void put_end(
+    struct task *t, enum task_state state, struct body *result, bool json);
+void put_again(struct core *c); /* what the store could not take */
+void put_sick(struct core *c);  /* it failed: not before a while */
+bool put_well(const struct core *c);
+bool pool_relaxed(const struct pool *p);
+void core_follow(struct broker *b, struct store_op *op);
+
+/* due.c */
+void due_look(struct core *c);
+void due_note(struct core *c, int64_t due_ms);
+void expiry_look(struct core *c);
+void expiry_note(struct core *c, int64_t expires_ms);
+
+/* waits.c */
+void waits_progress(struct task *t);
+void waits_end(
+    struct core *c, uint64_t id, enum queue_error e, const struct task_row *r);
+void waits_free(struct core *c);
+
+/* scale.c */
+void scale_look(struct pool *p);
+void scale_tick(struct pool *p);
+
+#endif

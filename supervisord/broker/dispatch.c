@@ -1,0 +1,193 @@
+/* Which task goes to which hand. */
+
+#include <string.h>
+
+#include "supervisord/broker/core_int.h"
+
+void
+hand_take(struct hand *h, struct task *t)
+{
+	t->hand = h;
+	t->place = PLACE_HAND;
+	list_append(&h->tasks, &t->link);
+	h->held++;
+	if (t->alone)
+		h->alone = true;
+	if (h->pool != NULL)
+		rack_place(h->pool, h);
+}
+
+void
+task_leave(struct task *t)
+{
+	struct hand *h = t->hand;
+
+	list_remove(&t->claim);
+	if (h == NULL)
+		return;
+	list_remove(&t->link);
+	h->held--;
+	if (t->alone)
+		h->alone = false;
+	h->answered = t->pool->broker->core->mono;
+	t->hand = NULL;
+	t->place = PLACE_NOWHERE;
+	key_leave(t);
+	if (h->pool == NULL)
+		return;
+	rack_place(h->pool, h);
+	pool_touch(h->pool);
+}
+
+static void
+give(struct pool *p, struct hand *h, struct task *t)
+{
+	struct core *c = p->broker->core;
+
+	key_take(t);
+	window_remove(t);
+	p->counts[t->row.state]--;
+	p->counts[TASK_RUNNING]++;
+	t->row.state = TASK_RUNNING;
+	t->row.attempts++;
+	t->row.started_ms = c->wall_ms;
+	memcpy(t->row.instance, h->name, sizeof(t->row.instance));
+	t->thread = 0;
+	t->begun = t->recalled = t->overrun = t->cancelling = false;
+	t->share = WIRE_NO_SHARE;
+	t->sent_mono = c->mono;
+	t->deadline = 0;
+	t->behind = h->held >= h->threads;
+	meter_took(
+	    &p->meter, METER_WAIT, (c->mono - t->ready_mono) / 1000, c->mono);
+	hand_take(h, t);
+	if (!t->fleeting || t->behind) {
+		if (list_empty(&c->unclaimed))
+			core_wake(c, c->mono + CLAIM_AFTER);
+		list_append(&c->unclaimed, &t->claim);
+	}
+	hands_give(h, t);
+}
+
+/* --- tasks that want a process of their own ------------------------------- */
+
+static void
+reserve(struct pool *p, struct hand *h)
+{
+	struct hand *old = p->reserved;
+
+	p->reserved = h;
+	if (old != NULL)
+		rack_place(p, old);
+	if (h != NULL)
+		rack_place(p, h);
+}
+
+/* One that runs nothing, or NULL: then one is kept from getting more. */
+static struct hand *
+empty_hand(struct pool *p)
+{
+	struct hand *h = rack_first(&p->idle);
+
+	if (p->reserved != NULL && p->reserved->held == 0)
+		return p->reserved;
+	if (h != NULL && h->held == 0)
+		return h;
+	if (p->reserved != NULL)
+		return NULL;
+	if (h == NULL)
+		h = rack_first(&p->room);
+	for (struct list *l = p->full.next; h == NULL && l != &p->full;
+	     l = l->next)
+		if (!LIST_ENTRY(l, struct hand, pool_link)->alone)
+			h = LIST_ENTRY(l, struct hand, pool_link);
+	if (h != NULL)
+		reserve(p, h);
+	return NULL;
+}
+
+static void
+serve_loners(struct pool *p)
+{
+	while (!list_empty(&p->loners)) {
+		struct task *t = LIST_ENTRY(p->loners.next, struct task, link);
+		struct hand *h;
+
+		h = empty_hand(p);
+		if (h == NULL)
+			return;
+		if (key_blocked(t))
+			continue;
+		if (h == p->reserved)
+			p->reserved = NULL;
+		give(p, h, t);
+	}
+	if (p->reserved != NULL)
+		reserve(p, NULL);
+}
+
+static void
+set_apart(struct pool *p, struct task *t)
+{
+	bool released = t->released;
+
+	t->released = false;
+	window_remove(t);
+	t->released = released;
+	t->place = PLACE_ALONE;
+	list_append(&p->loners, &t->link);
+	p->loners_count++;
+}
+
+/* --- all others ----------------------------------------------------------- */
+
+static struct hand *
+choose(struct pool *p)
+{
+	struct hand *h = rack_first(&p->idle);
+
+	if (h == NULL && p->run_us >= 0 && p->run_us < PREFETCH_US)
+		h = rack_first(&p->room);
+	return h;
+}
+
+void
+pool_dispatch(struct pool *p)
+{
+	struct core *c = p->broker->core;
+	struct hand *h;
+	struct task *t;
+
+	if (!pool_open(p) || p->broker->finishing || c->kept_count >= KEPT_MAX)
+		return;
+	serve_loners(p);
+	while ((t = heap_top(&p->queue)) != NULL && (h = choose(p)) != NULL) {
+		if (t->alone) {
+			set_apart(p, t);
+			serve_loners(p);
+		} else if (!key_blocked(t)) {
+			give(p, h, t);
+		}
+	}
+}
+
+void
+dispatch_claims(struct core *c)
+{
+	while (!list_empty(&c->unclaimed)) {
+		struct task *t =
+		    LIST_ENTRY(c->unclaimed.next, struct task, claim);
+
+		if (t->sent_mono + CLAIM_AFTER > c->mono) {
+			core_wake(c, t->sent_mono + CLAIM_AFTER);
+			return;
+		}
+		list_remove(&t->claim);
+		/* Behind a long one it is better off elsewhere. */
+		if (t->behind && !t->begun && !t->recalled) {
+			t->recalled = true;
+			hands_recall(t);
+		}
+		put_claim(t);
+	}
+}

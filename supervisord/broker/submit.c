@@ -1,0 +1,355 @@
+/* How tasks come in. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "supervisord/broker/core_int.h"
+#include "supervisord/broker/defaults.h"
+
+static enum queue_error
+check_function(const struct pool *p, const struct submission *s)
+{
+	if (s->func == NULL || *s->func == '\0' ||
+	    strlen(s->func) > WIRE_FUNC_MAX)
+		return QERR_BAD_VALUE;
+	if (p->functions == NULL)
+		return QERR_NONE;
+	for (size_t i = 0; p->functions[i] != NULL; i++) {
+		if (strcmp(p->functions[i], s->func) != 0)
+			continue;
+		if (p->functions_json[i] && s->payload != NULL && !s->json)
+			return QERR_NOT_JSON;
+		return QERR_NONE;
+	}
+	return QERR_NO_FUNC;
+}
+
+static enum queue_error
+check_sizes(const struct submission *s)
+{
+	if (s->payload != NULL && s->payload->size > WIRE_PAYLOAD_MAX)
+		return QERR_TOO_LARGE;
+	if ((s->key != NULL && strlen(s->key) > WIRE_KEY_MAX) ||
+	    (s->limit_key != NULL && strlen(s->limit_key) > WIRE_KEY_MAX))
+		return QERR_TOO_LARGE;
+	if (s->then != NULL && strlen(s->then) > WIRE_PAYLOAD_MAX)
+		return QERR_TOO_LARGE;
+	if (s->priority >= PRIORITIES || s->delay_ms < 0 || s->due_ms < 0)
+		return QERR_BAD_VALUE;
+	return QERR_NONE;
+}
+
+static bool
+is_full(const struct pool *p, uint64_t more)
+{
+	return p->config.max_queue > 0 && p->counts[TASK_QUEUED] +
+						  p->counts[TASK_SCHEDULED] +
+						  p->submitting + more >
+					      p->config.max_queue;
+}
+
+static enum queue_error
+check(struct broker *b, const struct submission *s, struct pool **ret)
+{
+	struct pool *p = pool_find(b->core, s->worker);
+	enum queue_error e;
+
+	if (b->finishing)
+		return QERR_ENDING;
+	if (p == NULL || !p->configured)
+		return QERR_NO_WORKER;
+	*ret = p;
+	e = check_function(p, s);
+	if (e == QERR_NONE)
+		e = check_sizes(s);
+	return e;
+}
+
+enum queue_error
+core_check(struct broker *b, const struct submission *s)
+{
+	struct pool *p = NULL;
+	enum queue_error e = check(b, s, &p);
+
+	return e == QERR_NONE && is_full(p, 1) ? QERR_FULL : e;
+}
+
+/* Whether it lives in memory alone. What needs the store's help (a key, what
+ * follows it) goes there though the worker does not ask for it; so does what
+ * memory has no room for. */
+static bool
+is_fleeting(const struct pool *p, const struct task_row *row)
+{
+	return p->config.durability == DURABLE_NONE && row->key == NULL &&
+	       row->then == NULL && row->group == 0 && row->schedule == 0 &&
+	       p->queue.count < 2 * WINDOW_KEEP;
+}
+
+/* A new task is known: it waits for its turn, or for its time. */
+static void
+arrived(struct task *t)
+{
+	struct pool *p = t->pool;
+	struct core *c = p->broker->core;
+
+	p->submitted++;
+	meter_in(&p->meter, c->mono);
+	p->counts[t->row.state]++;
+	if (t->row.state == TASK_QUEUED) {
+		t->ready_mono = c->mono;
+		window_enter(t);
+	} else if (!t->fleeting) {
+		due_note(c, t->row.due_ms);
+		task_forget(t);
+	} else if (task_add(t) &&
+		   heap_push(&c->fleeting, t->row.due_ms, t->row.id, t)) {
+		t->place = PLACE_DUE;
+		core_wake_wall(c, t->row.due_ms);
+	} else {
+		p->counts[t->row.state]--;
+		task_forget(t);
+	}
+}
+
+struct pending {
+	struct task *task;
+	core_submitted_fn *done;
+	void *arg;
+};
+
+static void
+submitted(struct store_op *op)
+{
+	struct pending *w = op->arg;
+	struct task *t = w->task;
+	enum queue_error e = op->error;
+	uint64_t id = op->existing != 0 ? op->existing : t->row.id;
+	bool existed = op->existing != 0;
+
+	core_clocks(t->pool->broker->core);
+	op->row = NULL; /* it is the task's */
+	store_op_free(op);
+	t->pool->submitting--;
+	if (e == QERR_NONE && !existed) {
+		arrived(t);
+	} else {
+		if (e == QERR_STORE)
+			put_sick(t->pool->broker->core);
+		task_forget(t);
+	}
+	w->done(w->arg, e, e == QERR_NONE ? id : 0, existed);
+	free(w);
+}
+
+static enum queue_error
+put_submit(struct task *t, core_submitted_fn *done, void *arg)
+{
+	struct pending *w = malloc(sizeof(*w));
+	struct store_op *op = w != NULL ? store_op_new(STORE_SUBMIT) : NULL;
+
+	if (op == NULL) {
+		free(w);
+		return QERR_NO_MEMORY;
+	}
+	*w = (struct pending){ t, done, arg };
+	op->row = &t->row;
+	op->relaxed = pool_relaxed(t->pool);
+	op->done = submitted;
+	op->arg = w;
+	t->pool->submitting++;
+	store_add(t->pool->broker->store, op);
+	return QERR_NONE;
+}
+
+void
+core_submit(
+    struct broker *b, struct submission *s, core_submitted_fn *done, void *arg)
+{
+	struct core *c = b->core;
+	struct pool *p = NULL;
+	struct task *t = NULL;
+	enum queue_error e = check(b, s, &p);
+
+	core_clocks(c);
+	if (e == QERR_NONE && is_full(p, 1))
+		e = QERR_FULL;
+	if (e == QERR_NONE) {
+		t = task_new(p);
+		e = t != NULL ? QERR_NONE : QERR_NO_MEMORY;
+	}
+	if (e == QERR_NONE) {
+		defaults_apply(&p->config, s, c->wall_ms, &t->row);
+		t->row.id = store_new_id(b->store);
+		t->fleeting = is_fleeting(p, &t->row);
+		if (t->row.id == 0)
+			e = QERR_STORE;
+		else if (!t->fleeting)
+			e = put_submit(t, done, arg);
+	}
+	submission_free(s);
+	if (e != QERR_NONE) {
+		if (t != NULL)
+			task_forget(t);
+		done(arg, e, 0, false);
+	} else if (t->fleeting) {
+		uint64_t id = t->row.id;
+
+		arrived(t);
+		done(arg, QERR_NONE, id, false);
+	}
+}
+
+void
+core_accept(struct broker *b, struct task_row *row)
+{
+	struct core *c = b->core;
+	struct pool *p = pool_get(c, row->worker);
+	struct task *t = p != NULL ? task_new(p) : NULL;
+
+	core_clocks(c);
+	if (t != NULL) {
+		t->row = *row;
+		*row = (struct task_row){ .id = t->row.id };
+		arrived(t);
+		return;
+	}
+	if (p != NULL) {
+		p->counts[row->state]++;
+		window_lower(p, row->rank, row->id);
+	}
+	if (row->state == TASK_SCHEDULED)
+		due_note(c, row->due_ms);
+	task_row_done(row);
+}
+
+/* --- groups --------------------------------------------------------------- */
+
+struct group {
+	struct broker *broker;
+	core_group_fn *done;
+	void *arg;
+	uint64_t *ids; /* as given, to tell those that existed */
+	size_t count;
+};
+
+static void
+group_free(struct group *g)
+{
+	if (g != NULL)
+		free(g->ids);
+	free(g);
+}
+
+static void
+grouped(struct store_op *op)
+{
+	struct group *g = op->arg;
+	struct core *c = g->broker->core;
+
+	core_clocks(c);
+	for (size_t i = 0; i < op->count; i++) {
+		struct task_row *row = &op->rows[i];
+		struct pool *p = pool_find(c, row->worker);
+		bool existed = g->ids[i] != row->id;
+
+		g->ids[i] = row->id;
+		if (p != NULL)
+			p->submitting--;
+		if (op->error == QERR_NONE && !existed)
+			core_accept(g->broker, row);
+	}
+	if (op->error == QERR_NONE)
+		core_follow(g->broker, op);
+	else if (op->error == QERR_STORE)
+		put_sick(c);
+	g->done(g->arg, op->error, op->error == QERR_NONE ? op->group : 0,
+	    g->ids, op->error == QERR_NONE ? g->count : 0);
+	group_free(g);
+	store_op_free(op);
+}
+
+/* All can be taken, with those of the same worker before them. */
+static enum queue_error
+group_check(struct broker *b, struct submission **s, size_t count)
+{
+	enum queue_error e = count > 0 ? QERR_NONE : QERR_BAD_VALUE;
+
+	for (size_t i = 0; i < count && e == QERR_NONE; i++) {
+		struct pool *p = NULL;
+
+		e = check(b, s[i], &p);
+		if (e == QERR_NONE && is_full(p, 1))
+			e = QERR_FULL;
+		if (e == QERR_NONE)
+			p->submitting++;
+		else
+			count = i;
+	}
+	if (e == QERR_NONE)
+		return e;
+	for (size_t i = 0; i < count; i++)
+		pool_find(b->core, s[i]->worker)->submitting--;
+	return e;
+}
+
+static void
+group_fill(struct broker *b, struct store_op *op, struct group *g,
+    struct submission *s)
+{
+	struct pool *p = pool_find(b->core, s->worker);
+	struct task_row *row = &op->rows[op->count];
+
+	defaults_apply(&p->config, s, b->core->wall_ms, row);
+	row->id = store_new_id(b->store);
+	row->group = op->group;
+	op->relaxed = op->relaxed && pool_relaxed(p);
+	g->ids[op->count++] = row->id;
+}
+
+void
+core_submit_group(struct broker *b, struct submission **s, size_t count,
+    char *then, core_group_fn *done, void *arg)
+{
+	enum queue_error e = group_check(b, s, count);
+	struct group *g = NULL;
+	struct store_op *op = NULL;
+
+	core_clocks(b->core);
+	if (e == QERR_NONE) {
+		g = calloc(1, sizeof(*g));
+		op = store_op_new(STORE_GROUP);
+		if (g != NULL)
+			g->ids = calloc(count, sizeof(*g->ids));
+		if (op != NULL)
+			op->rows = calloc(count, sizeof(*op->rows));
+		if (g == NULL || op == NULL || g->ids == NULL ||
+		    op->rows == NULL) {
+			for (size_t i = 0; i < count; i++)
+				pool_find(b->core, s[i]->worker)->submitting--;
+			e = QERR_NO_MEMORY;
+		}
+	}
+	if (e == QERR_NONE) {
+		op->relaxed = true;
+		op->group = store_new_id(b->store);
+		for (size_t i = 0; i < count; i++)
+			group_fill(b, op, g, s[i]);
+		op->text = then;
+		then = NULL;
+		g->broker = b;
+		g->done = done;
+		g->arg = arg;
+		g->count = count;
+		op->done = grouped;
+		op->arg = g;
+		store_add(b->store, op);
+	} else {
+		group_free(g);
+		if (op != NULL)
+			store_op_free(op);
+		done(arg, e, 0, NULL, 0);
+	}
+	for (size_t i = 0; i < count; i++)
+		submission_free(s[i]);
+	free(then);
+}

@@ -1,0 +1,78 @@
+#include "supervisord/broker/task.h"
+
+#include <stdlib.h>
+
+const char *const task_state_names[TASK_STATES] = {
+	[TASK_QUEUED] = "queued",
+	[TASK_SCHEDULED] = "scheduled",
+	[TASK_RUNNING] = "running",
+	[TASK_DONE] = "done",
+	[TASK_FAILED] = "failed",
+	[TASK_CANCELLED] = "cancelled",
+	[TASK_DEAD] = "dead",
+};
+
+const char *const task_priority_names[PRIORITIES] = {
+	[PRIORITY_HIGH] = "high",
+	[PRIORITY_MIDDLE] = "middle",
+	[PRIORITY_LOW] = "low",
+};
+
+struct submission *
+submission_new(void)
+{
+	struct submission *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->priority = PRIORITY_MIDDLE;
+	s->timeout_ms = -1;
+	s->result_ttl_ms = -1;
+	s->retries = -1;
+	return s;
+}
+
+void
+submission_free(struct submission *s)
+{
+	if (s == NULL)
+		return;
+	free(s->func);
+	body_release(s->payload);
+	free(s->key);
+	free(s->limit_key);
+	free(s->then);
+	free(s);
+}
+
+void
+task_row_done(struct task_row *row)
+{
+	free(row->func);
+	free(row->key);
+	free(row->limit_key);
+	free(row->then);
+	body_release(row->payload);
+	body_release(row->result);
+	free(row->error);
+	free(row->words);
+	row->func = row->key = row->limit_key = row->then = NULL;
+	row->payload = row->result = NULL;
+	row->error = row->words = NULL;
+}
+
+int64_t
+queue_rank(int64_t ready_ms, uint8_t priority, int64_t aging_ms)
+{
+	/* Beyond any wall clock: a level is never left. */
+	static const int64_t strict = 1LL << 52;
+
+	switch (priority) {
+	case PRIORITY_HIGH:
+		return ready_ms;
+	case PRIORITY_MIDDLE:
+		return ready_ms + (aging_ms > 0 ? aging_ms : strict);
+	default:
+		return ready_ms + (aging_ms > 0 ? 10 * aging_ms : 2 * strict);
+	}
+}
