@@ -1,4 +1,8 @@
-/* The smallest module: one function, that greets who it is called for. */
+/*
+ * The smallest module: one function, that greets. Built by
+ *
+ *     cc -shared -fPIC $(pkg-config --cflags supervisor) -o hello.so hello.c
+ */
 #include <supervisor/worker.h>
 
 static void

@@ -1,0 +1,335 @@
+/*
+ * Everything a module should not do, each on demand, and a few things it may:
+ * for trying what supervisord makes of it.
+ *
+ *     supervisorctl submit crash segv --wait; supervisorctl why crash
+ */
+#include <supervisor/worker.h>
+
+#include <errno.h>
+#include <math.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void
+echo(struct sv_task *task)
+{
+	if (task->is_json)
+		sv_result_json(task, task->payload);
+	else
+		sv_result(task, task->payload, task->size);
+}
+
+static void
+nothing(struct sv_task *task)
+{
+	(void)task;
+}
+
+/* ---- ends of the process ---- */
+
+static void
+segv(struct sv_task *task)
+{
+	volatile int *nowhere = NULL;
+
+	(void)task;
+	*nowhere = 1;
+}
+
+static void
+aborts(struct sv_task *task)
+{
+	sv_log(task, "about to abort");
+	abort();
+}
+
+static void
+exits(struct sv_task *task)
+{
+	exit(atoi(task->payload));
+}
+
+static int deeper(int n);
+static int (*volatile next)(int) = deeper;
+
+static int
+deeper(int n)
+{
+	volatile char room[4096];
+
+	room[0] = room[n % 4096] = (char)n;
+	return next(n + 1) + room[0];
+}
+
+static void
+overflow(struct sv_task *task)
+{
+	(void)task;
+	next(0);
+}
+
+/* ---- hanging ---- */
+
+static void
+pause_ms(int ms)
+{
+	(void)poll(NULL, 0, ms);
+}
+
+/* Ends when asked to. */
+static void
+patient(struct sv_task *task)
+{
+	while (!sv_cancelled(task))
+		pause_ms(1);
+	sv_fail(task, "asked to end");
+}
+
+/* Ends when cancelled, without saying a word. */
+static void
+silent(struct sv_task *task)
+{
+	while (!sv_cancelled(task))
+		pause_ms(1);
+}
+
+/* Never ends. */
+static void
+hang(struct sv_task *task)
+{
+	(void)task;
+	for (;;)
+		pause();
+}
+
+/* The payload is how many milliseconds it takes. */
+static void
+sleeps(struct sv_task *task)
+{
+	pause_ms(atoi(task->payload));
+	sv_result_json(task, "true");
+}
+
+static void
+time_left(struct sv_task *task)
+{
+	double left = sv_time_left(task);
+	char text[64];
+
+	if (isinf(left))
+		snprintf(text, sizeof text, "null");
+	else
+		snprintf(text, sizeof text, "%.3f", left);
+	sv_result_json(task, text);
+}
+
+/* ---- children ---- */
+
+/* The child comes back into the runtime, as if it were the handler. */
+static void
+forks(struct sv_task *task)
+{
+	pid_t pid = fork();
+	int status = -1;
+	char text[32];
+
+	if (pid == 0) {
+		sv_result_json(task, "\"from the child\"");
+		return;
+	}
+	waitpid(pid, &status, 0);
+	snprintf(text, sizeof text, "%d", status);
+	sv_result_json(task, text);
+}
+
+/* The child stays, with all the descriptors a fork gives it. */
+static void
+fork_stays(struct sv_task *task)
+{
+	pid_t pid = fork();
+	char text[32];
+
+	if (pid == 0) {
+		for (;;)
+			pause();
+	}
+	snprintf(text, sizeof text, "%d", (int)pid);
+	sv_result_json(task, text);
+}
+
+/* ---- descriptors ---- */
+
+static void
+close_all(struct sv_task *task)
+{
+	for (int fd = 3; fd < 256; fd++)
+		close(fd);
+	sv_result_json(task, "\"closed\"");
+}
+
+/* What was the task socket is another socket then. */
+static void
+replace_all(struct sv_task *task)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
+		return;
+	for (int fd = 3; fd < 64; fd++) {
+		if (fd != pair[0] && fd != pair[1])
+			dup2(pair[0], fd);
+	}
+	sv_result_json(task, "\"replaced\"");
+}
+
+/* ---- answers ---- */
+
+static void
+twice(struct sv_task *task)
+{
+	char text[64];
+	int first = sv_result_json(task, "\"first\"");
+	int second = sv_result_json(task, "\"second\"");
+
+	snprintf(text, sizeof text, "%d %d", first, second);
+	sv_log(task, "%s", text);
+}
+
+/* For a task that was never given: of its own making. */
+static void
+invented(struct sv_task *task)
+{
+	struct sv_task other = *task;
+	char text[64];
+	int a, b, c;
+
+	other.id = 4711;
+	a = sv_result_json(&other, "\"invented\"");
+	b = sv_fail(NULL, "for nobody");
+	sv_progress(&other, 0.5, NULL);
+	task->id = 4712;
+	c = sv_cancelled(&other) ? 1 : 0;
+	snprintf(text, sizeof text, "[%d, %d, %d]", a, b, c);
+	sv_result_json(task, text);
+}
+
+static struct sv_task *kept;
+
+static void *
+answer_late(void *arg)
+{
+	static int r;
+
+	r = sv_result_json(arg, "\"late\"");
+	return &r;
+}
+
+/* From another thread, for this task. */
+static void
+elsewhere(struct sv_task *task)
+{
+	pthread_t thread;
+	void *r = NULL;
+	char text[32];
+
+	kept = task;
+	if (pthread_create(&thread, NULL, answer_late, kept) != 0)
+		return;
+	pthread_join(thread, &r);
+	snprintf(text, sizeof text, "%d", *(int *)r);
+	sv_result_json(task, text);
+}
+
+static void
+not_json(struct sv_task *task)
+{
+	sv_result_json(task, "{\"half\": ");
+}
+
+static void
+lines(struct sv_task *task)
+{
+	sv_result_json(task, "{\n  \"a\": [1,\r\n 2]\n}\n");
+}
+
+/* The payload is the size of the result. */
+static void
+large(struct sv_task *task)
+{
+	size_t size = strtoul(task->payload, NULL, 10);
+	char *bytes = malloc(size + 1);
+
+	if (bytes == NULL) {
+		sv_fail(task, "no memory");
+		return;
+	}
+	for (size_t i = 0; i < size; i++)
+		bytes[i] = (char)('a' + i % 26);
+	sv_result(task, bytes, size);
+	free(bytes);
+}
+
+static void
+fails(struct sv_task *task)
+{
+	sv_fail(task, "as told: %s", (const char *)task->payload);
+}
+
+static void
+fails_for_good(struct sv_task *task)
+{
+	sv_fail_for_good(task, "never: \xff%s", (const char *)task->payload);
+}
+
+/* Tells more than anybody wants to hear. */
+static void
+chatters(struct sv_task *task)
+{
+	int n = atoi(task->payload);
+
+	for (int i = 1; i <= n; i++)
+		sv_progress(task, (double)i / n, "on the way");
+	sv_result_json(task, "true");
+}
+
+static const struct sv_handler handlers[] = {
+	{ "echo", SV_BYTES, echo },
+	{ "nothing", SV_JSON, nothing },
+	{ "nothing-bytes", SV_BYTES, nothing },
+	{ "segv", SV_BYTES, segv },
+	{ "abort", SV_BYTES, aborts },
+	{ "exit", SV_BYTES, exits },
+	{ "overflow", SV_BYTES, overflow },
+	{ "patient", SV_BYTES, patient },
+	{ "silent", SV_JSON, silent },
+	{ "hang", SV_BYTES, hang },
+	{ "sleep", SV_JSON, sleeps },
+	{ "time-left", SV_BYTES, time_left },
+	{ "fork", SV_BYTES, forks },
+	{ "fork-stays", SV_BYTES, fork_stays },
+	{ "close-all", SV_BYTES, close_all },
+	{ "replace-all", SV_BYTES, replace_all },
+	{ "twice", SV_BYTES, twice },
+	{ "invented", SV_BYTES, invented },
+	{ "elsewhere", SV_BYTES, elsewhere },
+	{ "not-json", SV_BYTES, not_json },
+	{ "lines", SV_BYTES, lines },
+	{ "large", SV_JSON, large },
+	{ "fail", SV_BYTES, fails },
+	{ "fail-for-good", SV_BYTES, fails_for_good },
+	{ "chatter", SV_JSON, chatters },
+	{ NULL, SV_BYTES, NULL },
+};
+
+const struct sv_module supervisor_module = {
+	.abi = SV_ABI,
+	.name = "crash",
+	.handlers = handlers,
+};
