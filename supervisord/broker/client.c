@@ -1,6 +1,7 @@
 #include "supervisord/broker/clients_int.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -139,6 +140,15 @@ receive(struct client *c)
 	return n;
 }
 
+/* Closed on the other side, not only shut for writing. */
+static bool
+is_gone(const struct client *c)
+{
+	struct pollfd p = { .fd = c->fd };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0;
+}
+
 static void
 read_some(struct client *c)
 {
@@ -154,6 +164,8 @@ read_some(struct client *c)
 		/* It may still read: what it asked for is answered first. */
 		c->shut = true;
 		client_touch(c);
+		if (is_gone(c))
+			client_break(c);
 		return;
 	}
 	if (c->in.failed) {
