@@ -144,7 +144,6 @@ hybrid_check(struct loading *l, const struct slots *own,
 {
 	int err = 0;
 
-	w->hybrid = w->module != NULL || slot(all, "tasks") != NULL;
 	w->autoscale.on = slot(all, "autoscale") != NULL;
 	if (w->module != NULL && slot(all, "processes") == NULL)
 		w->processes = cores_count(l);

@@ -211,7 +211,7 @@ read_element(struct loading *l, const config_setting_t *s, const char *name,
 	err = named_slots(l, s, schema_schedule, &own);
 	if (slots_read(&r, &own, presets, schema_schedule, to) < 0)
 		err = -EINVAL;
-	return err == 0 ? check(l, s, &own, to) : err;
+	return err == 0 && !l->nomem ? check(l, s, &own, to) : err;
 }
 
 static const char *

@@ -257,9 +257,9 @@ read_element(struct loading *l, const config_setting_t *s, const char *name,
 		err = -EINVAL;
 	if (slot(&own, "listen") == NULL)
 		err = fail(l, s, "listen is missing");
-	if (err == 0)
+	if (err == 0 && !l->nomem)
 		err = check_kind(l, &own, to);
-	if (err == 0)
+	if (err == 0 && !l->nomem)
 		err = check_address(l, g, slot(&own, "listen"), to);
 	return err;
 }

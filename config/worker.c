@@ -226,12 +226,14 @@ read_element(struct loading *l, const config_setting_t *s, const char *name,
 	if (check_together(l, &own) < 0)
 		err = -EINVAL;
 	put_over_defaults(g, &own, &all);
+	/* Known of one with errors, too: schedules ask for it. */
+	w->hybrid = slot(&all, "module") != NULL || slot(&all, "tasks") != NULL;
 	if (read_worker(g, &own, &all, w->name, w) < 0)
 		err = -EINVAL;
 	if (slot(&all, "command") == NULL && slot(&all, "module") == NULL)
 		err = fail(l, s, "command or module is missing");
 	/* What could not be read is not compared. */
-	if (err == 0)
+	if (err == 0 && !l->nomem)
 		err = hybrid_check(l, &own, &all, w);
 	if (err == 0)
 		err = check_worker(g, w);

@@ -4,6 +4,7 @@
 /* Configs from text, without a disk: the file /c/supervisord.cfg in a snapshot
  * that holds nothing else but what the test adds. */
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,12 +58,14 @@ add_file(struct buf *b, const char *path, const char *text)
 static inline int
 load_from(struct buf *files, bool pid1, struct fleet **ret, struct buf *errors)
 {
-	int64_t cores = 6;
+	int64_t cores = 6, zone = 0;
 	struct load load = {
 		.path = TOP, .pid1 = pid1, .environ = helper_environ
 	};
 
 	add_record(files, NUMBER_RECORD, 0, "cores", &cores, sizeof cores);
+	add_record(
+	    files, NUMBER_RECORD, 0, "zone:Europe/Berlin", &zone, sizeof zone);
 	load.from = files->data;
 	load.from_size = files->size;
 	return load_fleet(&load, ret, NULL, errors);
@@ -86,6 +89,38 @@ fleet_of(const char *text)
 	buf_done(&files);
 	buf_done(&errors);
 	return fleet;
+}
+
+/* "F" back from the path. */
+static inline void
+shorten(struct buf *b)
+{
+	char *p;
+
+	while (b->size > 0 && (p = strstr(b->data, TOP)) != NULL) {
+		*p = 'F';
+		memmove(
+		    p + 1, p + sizeof TOP - 1, strlen(p + sizeof TOP - 1) + 1);
+		b->size = strlen(b->data);
+	}
+}
+
+/* What is said of a text that must be wrong; F stands for its path. */
+static inline void
+expect_errors(const char *text, const char *errors)
+{
+	struct fleet *fleet = NULL;
+	struct buf files, found;
+
+	buf_init(&files);
+	buf_init(&found);
+	add_file(&files, TOP, text);
+	assert_int_equal(load_from(&files, false, &fleet, &found), -EINVAL);
+	shorten(&found);
+	assert_string_equal(buf_text(&found), errors);
+	assert_null(fleet);
+	buf_done(&files);
+	buf_done(&found);
 }
 
 /* `body` within one worker, web, that has a command. */
