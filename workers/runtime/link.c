@@ -119,6 +119,8 @@ link_open(const struct engine *engine, unsigned threads, int fd, int slots_fd)
 		t->engine = engine;
 		t->connection = -1;
 		t->slot = &the_link.slots.slot[i];
+		/* Who reads HELLO shall see that the slots are written. */
+		slot_hello(t->slot);
 	}
 	return fd >= 0 ? open_socket(fd) : 0;
 }

@@ -133,6 +133,7 @@ struct link {
 
 	struct slots slots;
 	bool draining, lost, ending; /* lost: the other side is gone */
+	int status;                  /* the process ends with */
 };
 
 extern struct link the_link;

@@ -198,7 +198,6 @@ sync_locked(uint64_t id)
 static void
 cancel_locked(uint64_t id)
 {
-	static const char why[] = "cancelled before it began";
 	struct job *j;
 
 	for (unsigned i = 0; i < the_link.count; i++) {
@@ -214,7 +213,7 @@ cancel_locked(uint64_t id)
 	j = link_unqueue_locked(id);
 	if (j == NULL)
 		return;
-	link_answer_locked(WIRE_FAILED, 0, id, why, sizeof why - 1);
+	link_answer_locked(WIRE_RETURNED, 0, id, NULL, 0);
 	free(j);
 }
 
@@ -270,6 +269,7 @@ take_frames(void)
 	if (r < 0) {
 		log_error("what comes on the task socket is no frame of the "
 			  "protocol; ending when what runs has ended");
+		the_link.status = EXIT_BROKEN;
 		link_lost_locked();
 	}
 	pthread_mutex_unlock(&the_link.mutex);

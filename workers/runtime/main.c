@@ -260,6 +260,7 @@ main(int argc, char **argv)
 		module_cleanup();
 	else
 		exec_close();
+	r = the_link.status;
 	link_close();
-	return 0;
+	return r;
 }

@@ -105,7 +105,7 @@ letter_new(uint8_t type, uint8_t flags, uint16_t slot, uint64_t id,
 		struct wire_head head = { (uint32_t)n, type, flags, slot, id };
 
 		if (i > 0)
-			head.flags |= OUTBOX_LATER;
+			head.flags |= WIRE_LATER;
 		if (i + 1 < frames)
 			head.flags |= WIRE_MORE;
 		put_frame(l, &head, at);

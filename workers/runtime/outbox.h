@@ -14,12 +14,6 @@
 
 #include "supervisord/proto/wire.h"
 
-/*
- * On all pieces of a body but the first: who comes in between (a broker that
- * begins while the last one had read a part) knows that it has no whole one.
- */
-#define OUTBOX_LATER 0x40
-
 struct letter {
 	struct letter *next;
 	bool pieces; /* one body: frames of full size, but the last */

@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "supervisord/base/clock.h"
+#include "supervisord/base/json_check.h"
 #include "supervisord/base/log.h"
 #include "supervisord/base/utf8.h"
 #include "supervisord/base/util.h"
-#include "workers/runtime/jsontext.h"
 
 #define LINE_MAX_SIZE 2048
 #define PROGRESS_TEXT 1000
@@ -135,6 +135,22 @@ sv_result(struct sv_task *task, const void *bytes, size_t size)
 	return put_result(t, 0, bytes, size);
 }
 
+/*
+ * Makes a valid JSON text fit on one line, in place: where newlines can stand,
+ * blanks can. Returns its size without the blanks at its end.
+ */
+static size_t
+one_line(char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		if (text[i] == '\n' || text[i] == '\r')
+			text[i] = ' ';
+	}
+	while (size > 0 && (text[size - 1] == ' ' || text[size - 1] == '\t'))
+		size--;
+	return size;
+}
+
 int
 sv_result_json(struct sv_task *task, const char *json)
 {
@@ -147,7 +163,7 @@ sv_result_json(struct sv_task *task, const char *json)
 	if (t->answer != 0)
 		return -EALREADY;
 	size = strlen(json);
-	if (size <= WIRE_RESULT_MAX && !jsontext_valid(json, size)) {
+	if (size <= WIRE_RESULT_MAX && json_check(json, size, NULL) < 0) {
 		(void)sv_fail_for_good(
 		    task, "the handler's result is not valid JSON");
 		return -EILSEQ;
@@ -159,7 +175,7 @@ sv_result_json(struct sv_task *task, const char *json)
 			(void)sv_fail(task, "no memory for the result");
 			return -ENOMEM;
 		}
-		size = jsontext_one_line(line, size);
+		size = one_line(line, size);
 		r = put_result(t, WIRE_JSON, line, size);
 		free(line);
 		return r;
@@ -170,9 +186,9 @@ sv_result_json(struct sv_task *task, const char *json)
 int
 task_result_either(struct thread *t, char *text, size_t size)
 {
-	if (!jsontext_valid(text, size))
+	if (json_check(text, size, NULL) < 0)
 		return put_result(t, 0, text, size);
-	size = jsontext_one_line(text, size);
+	size = one_line(text, size);
 	return put_result(t, WIRE_JSON, text, size);
 }
 
