@@ -115,6 +115,7 @@ done(struct broker *b, struct task *t, const struct said *s, bool checked)
 	if (json)
 		flatten(result->data, result->size);
 	core_done(b, t, result, json || s->json);
+	body_release(result);
 }
 
 static void

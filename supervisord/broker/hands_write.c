@@ -77,7 +77,8 @@ static void
 task_frames(struct buf *out, const struct task *t)
 {
 	const struct task_row *row = &t->row;
-	size_t func = strlen(row->func), at = 0;
+	const char *name = row->func != NULL ? row->func : "";
+	size_t func = strlen(name), at = 0;
 	size_t size = row->payload != NULL ? row->payload->size : 0;
 	size_t piece =
 	    MIN_OF(size, WIRE_BODY - sizeof(struct wire_task) - func);
@@ -90,7 +91,7 @@ task_frames(struct buf *out, const struct task *t)
 	frame(out, WIRE_TASK, flags | (piece < size ? WIRE_MORE : 0), row->id,
 	    sizeof head + func + piece);
 	buf_add(out, &head, sizeof head);
-	buf_add(out, row->func, func);
+	buf_add(out, name, func);
 	if (size > 0)
 		buf_add(out, row->payload->data, piece);
 	for (at = piece; at < size; at += piece) {
