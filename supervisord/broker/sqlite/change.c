@@ -75,6 +75,43 @@ put_apart(struct db *db, const struct task_row *row)
 	return db_run(db, stmt);
 }
 
+/* The tables in which it is found again. */
+static int
+put_index(struct db *db, enum sql which, int64_t a, int64_t b, const char *key,
+    int64_t id)
+{
+	int rc;
+	sqlite3_stmt *stmt = db_sql(db, which, &rc);
+
+	if (stmt == NULL)
+		return rc;
+	sqlite3_bind_int64(stmt, 1, a);
+	if (key != NULL)
+		sqlite3_bind_text(stmt, 2, key, -1, SQLITE_STATIC);
+	else
+		sqlite3_bind_int64(stmt, 2, b);
+	if (which != SQL_MEMBER_NEW)
+		sqlite3_bind_int64(stmt, 3, id);
+	return db_run(db, stmt);
+}
+
+static int
+put_indices(struct db *db, const struct task_row *row, int64_t pool)
+{
+	int64_t id = (int64_t)row->id;
+	int rc = SQLITE_OK;
+
+	if (row->key != NULL)
+		rc = put_index(db, SQL_KEY_NEW, pool, 0, row->key, id);
+	if (rc == SQLITE_OK && row->schedule != 0)
+		rc = put_index(
+		    db, SQL_FIRE_NEW, row->schedule, row->fire_ms, NULL, id);
+	if (rc == SQLITE_OK && row->group != 0)
+		rc = put_index(
+		    db, SQL_MEMBER_NEW, (int64_t)row->group, id, NULL, 0);
+	return rc;
+}
+
 static int
 insert(struct db *db, const struct task_row *row, int64_t pool)
 {
@@ -101,7 +138,7 @@ insert(struct db *db, const struct task_row *row, int64_t pool)
 	rc = db_run(db, stmt);
 	if (rc == SQLITE_OK && apart)
 		rc = put_apart(db, row);
-	return rc;
+	return rc == SQLITE_OK ? put_indices(db, row, pool) : rc;
 }
 
 int

@@ -31,8 +31,10 @@ enum sql {
 
 /* Bits of task.form. */
 enum {
-	FORM_JSON = 1, /* the payload is JSON */
-	FORM_APART = 2 /* it is in the table body */
+	FORM_JSON = 1,  /* the payload is JSON */
+	FORM_APART = 2, /* it is in the table body */
+	FORM_KEY = 4,   /* it is in task_key */
+	FORM_FIRE = 8   /* it is in task_fire */
 };
 
 /* A payload longer than this is kept apart, so that a change of the task does

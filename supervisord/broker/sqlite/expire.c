@@ -19,7 +19,7 @@ drop(struct db *db, enum sql which, uint64_t id)
 	return db_run(db, stmt);
 }
 
-/* Into op->rows: which. Their form is kept in json for the moment. */
+/* Into op->rows: which. Their form is kept in retries for the moment. */
 static int
 find(struct db *db, struct store_op *op, int64_t pool, int state, size_t limit)
 {
@@ -36,7 +36,7 @@ find(struct db *db, struct store_op *op, int64_t pool, int state, size_t limit)
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW &&
 	       (row = rows_add(&op->rows, &op->count)) != NULL) {
 		row->id = (uint64_t)sqlite3_column_int64(stmt, 0);
-		row->json = (sqlite3_column_int(stmt, 1) & FORM_APART) != 0;
+		row->retries = sqlite3_column_int(stmt, 1);
 		row->state = (uint8_t)state;
 		snprintf(row->worker, sizeof row->worker, "%s",
 		    db_pool_name(db, pool));
@@ -72,6 +72,22 @@ find_all(struct db *db, struct store_op *op)
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
+static int
+drop_all(struct db *db, uint64_t id, int form)
+{
+	int rc = SQLITE_OK;
+
+	if ((form & FORM_KEY) != 0)
+		rc = drop(db, SQL_KEY_DROP, id);
+	if (rc == SQLITE_OK && (form & FORM_FIRE) != 0)
+		rc = drop(db, SQL_FIRE_DROP, id);
+	if (rc == SQLITE_OK && (form & FORM_APART) != 0)
+		rc = drop(db, SQL_BODY_DROP, id);
+	if (rc == SQLITE_OK)
+		rc = drop(db, SQL_RESULT_DROP, id);
+	return rc == SQLITE_OK ? drop(db, SQL_DROP, id) : rc;
+}
+
 int
 expire(struct store *s, struct store_op *op)
 {
@@ -80,14 +96,10 @@ expire(struct store *s, struct store_op *op)
 	for (size_t i = 0; i < op->count && rc == SQLITE_OK; i++) {
 		struct task_row *row = &op->rows[i];
 
-		rc = drop(&s->db, SQL_DROP, row->id);
-		if (rc == SQLITE_OK && row->json)
-			rc = drop(&s->db, SQL_BODY_DROP, row->id);
-		if (rc == SQLITE_OK)
-			rc = drop(&s->db, SQL_RESULT_DROP, row->id);
-		row->json = false;
+		rc = drop_all(&s->db, row->id, row->retries);
+		row->retries = 0;
 	}
 	if (rc == SQLITE_OK)
-		rc = db_next_expiry(&s->db, &op->next_due_ms);
+		rc = db_soonest(&s->db, TASK_DONE, TASK_DEAD, &op->next_due_ms);
 	return rc;
 }

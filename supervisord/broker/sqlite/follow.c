@@ -234,6 +234,8 @@ group_over(
 	/* From now on the members may go when their time has come. */
 	if (rc == SQLITE_OK)
 		rc = with_id(&s->db, SQL_GROUP_EXPIRE, group, clock_wall_ms());
+	if (rc == SQLITE_OK)
+		rc = with_id(&s->db, SQL_MEMBERS_DROP, group, 0);
 	return rc == SQLITE_OK ? with_id(&s->db, SQL_GROUP_DROP, group, 0) : rc;
 }
 

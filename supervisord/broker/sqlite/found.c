@@ -80,40 +80,11 @@ count(struct finding *f, int64_t pool, unsigned state, uint64_t n)
 }
 
 static int
-count_ready(struct finding *f, sqlite3_stmt *stmt)
-{
-	count(f, sqlite3_column_int64(stmt, 0), TASK_QUEUED,
-	    (uint64_t)sqlite3_column_int64(stmt, 1));
-	return SQLITE_OK;
-}
-
-static int
-count_due(struct finding *f, sqlite3_stmt *stmt)
-{
-	count(f, sqlite3_column_int64(stmt, 0), TASK_SCHEDULED, 1);
-	return SQLITE_OK;
-}
-
-static int
-count_running(struct finding *f, sqlite3_stmt *stmt)
-{
-	count(f, sqlite3_column_int64(stmt, 0), TASK_RUNNING, 1);
-	return SQLITE_OK;
-}
-
-static int
-count_ended(struct finding *f, sqlite3_stmt *stmt)
+count_all(struct finding *f, sqlite3_stmt *stmt)
 {
 	count(f, sqlite3_column_int64(stmt, 0),
 	    (unsigned)sqlite3_column_int(stmt, 1),
 	    (uint64_t)sqlite3_column_int64(stmt, 2));
-	return SQLITE_OK;
-}
-
-static int
-first_due(struct finding *f, sqlite3_stmt *stmt)
-{
-	f->found->next_due_ms = sqlite3_column_int64(stmt, 0);
 	return SQLITE_OK;
 }
 
@@ -135,36 +106,49 @@ each(struct finding *f, enum sql which,
 	return db_end(f->db, stmt, rc);
 }
 
-int
-db_next_expiry(struct db *db, int64_t *ret)
+/* The smaller, 0 being none. */
+static int64_t
+sooner(int64_t a, int64_t b)
+{
+	return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+static int
+soonest_of(struct db *db, int64_t pool, int first, int last, int64_t *soonest)
 {
 	int rc = SQLITE_OK;
-	sqlite3_stmt *pools = db_sql(db, SQL_POOLS, &rc), *stmt;
+	sqlite3_stmt *stmt = db_sql(db, SQL_SOONEST, &rc);
+
+	for (int state = first; state <= last && rc == SQLITE_OK; state++) {
+		sqlite3_bind_int64(stmt, 1, pool);
+		sqlite3_bind_int(stmt, 2, state);
+		rc = sqlite3_step(stmt);
+		if (rc == SQLITE_ROW)
+			*soonest =
+			    sooner(*soonest, sqlite3_column_int64(stmt, 0));
+		rc = db_end(db, stmt, rc);
+	}
+	return rc;
+}
+
+int
+db_soonest(struct db *db, int first, int last, int64_t *ret)
+{
+	int rc = SQLITE_OK;
+	sqlite3_stmt *pools = db_sql(db, SQL_POOLS, &rc);
 
 	*ret = 0;
 	if (pools == NULL)
 		return rc;
-	stmt = db_sql(db, SQL_EXPIRY, &rc);
-	while (stmt != NULL && rc == SQLITE_OK &&
-	       (rc = sqlite3_step(pools)) == SQLITE_ROW) {
-		rc = SQLITE_OK;
-		for (int state = TASK_DONE;
-		     state < TASK_STATES && rc == SQLITE_OK; state++) {
-			sqlite3_bind_int64(
-			    stmt, 1, sqlite3_column_int64(pools, 0));
-			sqlite3_bind_int(stmt, 2, state);
-			rc = sqlite3_step(stmt);
-			if (rc == SQLITE_ROW) {
-				int64_t at = sqlite3_column_int64(stmt, 0);
-
-				if (*ret == 0 || at < *ret)
-					*ret = at;
-			}
-			rc = db_end(db, stmt, rc);
+	while ((rc = sqlite3_step(pools)) == SQLITE_ROW) {
+		rc = soonest_of(
+		    db, sqlite3_column_int64(pools, 0), first, last, ret);
+		if (rc != SQLITE_OK) {
+			sqlite3_reset(pools);
+			return rc;
 		}
 	}
-	sqlite3_reset(pools);
-	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+	return db_end(db, pools, rc);
 }
 
 static int
@@ -188,11 +172,7 @@ found_read(struct db *db, struct store_found *found)
 	} steps[] = {
 		{ SQL_POOLS, add_pool },
 		{ SQL_SCHEDULES, add_schedule },
-		{ SQL_COUNT_READY, count_ready },
-		{ SQL_COUNT_DUE, count_due },
-		{ SQL_COUNT_RUNNING, count_running },
-		{ SQL_COUNT_ENDED, count_ended },
-		{ SQL_DUE_NEXT, first_due },
+		{ SQL_COUNTS, count_all },
 	};
 	struct finding f = { .db = db, .found = found };
 	int rc = SQLITE_OK;
@@ -200,7 +180,11 @@ found_read(struct db *db, struct store_found *found)
 	for (size_t i = 0; i < sizeof steps / sizeof steps[0] && rc == 0; i++)
 		rc = each(&f, steps[i].which, steps[i].fn);
 	if (rc == SQLITE_OK)
-		rc = db_next_expiry(db, &found->next_expiry_ms);
+		rc = db_soonest(
+		    db, TASK_SCHEDULED, TASK_SCHEDULED, &found->next_due_ms);
+	if (rc == SQLITE_OK)
+		rc = db_soonest(
+		    db, TASK_DONE, TASK_DEAD, &found->next_expiry_ms);
 	if (rc == SQLITE_OK)
 		rc = read_running(&f);
 	free(f.ids);

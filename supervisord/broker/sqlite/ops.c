@@ -204,28 +204,48 @@ refill(struct store *s, struct store_op *op)
 }
 
 static int
-due(struct store *s, struct store_op *op)
+due_of(struct store *s, struct store_op *op, int64_t pool, int64_t limit)
 {
+	size_t first = op->count;
 	int rc;
 	sqlite3_stmt *stmt = db_sql(&s->db, SQL_DUE, &rc);
 
 	if (stmt == NULL)
 		return rc;
-	sqlite3_bind_int64(stmt, 1, op->now_ms);
-	sqlite3_bind_int64(stmt, 2, limit_of(op));
+	sqlite3_bind_int64(stmt, 1, pool);
+	sqlite3_bind_int64(stmt, 2, op->now_ms);
+	sqlite3_bind_int64(stmt, 3, limit);
 	rc = rows_read(&s->db, stmt, true, &op->rows, &op->count);
-	for (size_t i = 0; i < op->count && rc == SQLITE_OK; i++) {
+	for (size_t i = first; i < op->count && rc == SQLITE_OK; i++) {
 		op->rows[i].state = TASK_QUEUED;
 		rc = with_id(&s->db, SQL_DUE_NOW, op->rows[i].id);
 	}
-	op->next_due_ms = 0;
-	if (rc != SQLITE_OK ||
-	    (stmt = db_sql(&s->db, SQL_DUE_NEXT, &rc)) == NULL)
+	return rc;
+}
+
+static int
+due(struct store *s, struct store_op *op)
+{
+	int64_t limit = limit_of(op);
+	int rc;
+	sqlite3_stmt *pools = db_sql(&s->db, SQL_POOLS, &rc);
+
+	if (pools == NULL)
 		return rc;
-	rc = sqlite3_step(stmt);
-	if (rc == SQLITE_ROW)
-		op->next_due_ms = sqlite3_column_int64(stmt, 0);
-	return db_end(&s->db, stmt, rc);
+	while (limit > (int64_t)op->count &&
+	       (rc = sqlite3_step(pools)) == SQLITE_ROW) {
+		rc = due_of(s, op, sqlite3_column_int64(pools, 0),
+		    limit - (int64_t)op->count);
+		if (rc != SQLITE_OK) {
+			sqlite3_reset(pools);
+			return rc;
+		}
+	}
+	rc = db_end(&s->db, pools, rc == SQLITE_OK ? SQLITE_DONE : rc);
+	if (rc == SQLITE_OK)
+		rc = db_soonest(
+		    &s->db, TASK_SCHEDULED, TASK_SCHEDULED, &op->next_due_ms);
+	return rc;
 }
 
 static bool

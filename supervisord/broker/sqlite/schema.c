@@ -12,9 +12,11 @@
 #define APPLICATION 0x73767471 /* "svtq" */
 
 /*
- * A task changes its state three times; each index is partial, so that a state
- * costs at most one entry in one of them. What is long or rare comes last in
- * the row: a scan over the short columns reads no overflow pages.
+ * A task is written three times: each index beside the table is one more tree
+ * to open and to write each time. So there is one, with one entry a task, in
+ * which each state has the order it is asked for in; keys, runs of schedules
+ * and members of groups have tables of their own. What is long or rare comes
+ * last in the row.
  */
 static const char step_tables[] =
     "CREATE TABLE seq (one INTEGER PRIMARY KEY CHECK (one = 1),"
@@ -35,16 +37,17 @@ static const char step_tables[] =
     " grp INTEGER NOT NULL, schedule INTEGER NOT NULL,"
     " fire_ms INTEGER NOT NULL, form INTEGER NOT NULL,"
     " linked INTEGER NOT NULL, func TEXT, key TEXT, limit_key TEXT,"
-    " instance TEXT, error TEXT, words TEXT, chain TEXT, payload BLOB) STRICT;"
-    "CREATE INDEX task_ready ON task (pool, rank) WHERE state = 0;"
-    "CREATE INDEX task_due ON task (due_ms, pool) WHERE state = 1;"
-    "CREATE INDEX task_running ON task (pool) WHERE state = 2;"
-    "CREATE INDEX task_ended ON task (pool, state, expires_ms)"
-    " WHERE state >= 3;"
-    "CREATE UNIQUE INDEX task_key ON task (pool, key) WHERE key IS NOT NULL;"
-    "CREATE UNIQUE INDEX task_fire ON task (schedule, fire_ms)"
-    " WHERE schedule > 0;"
-    "CREATE INDEX task_grp ON task (grp) WHERE grp > 0;"
+    " instance TEXT, error TEXT, words TEXT, chain TEXT, payload BLOB,"
+    " sort INTEGER AS (CASE state WHEN 0 THEN rank WHEN 1 THEN due_ms"
+    " WHEN 2 THEN id ELSE expires_ms END) VIRTUAL) STRICT;"
+    "CREATE INDEX task_order ON task (state, pool, sort);"
+    "CREATE TABLE task_key (pool INTEGER NOT NULL, key TEXT NOT NULL,"
+    " id INTEGER NOT NULL, PRIMARY KEY (pool, key)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE task_fire (schedule INTEGER NOT NULL,"
+    " fire_ms INTEGER NOT NULL, id INTEGER NOT NULL,"
+    " PRIMARY KEY (schedule, fire_ms)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE member (grp INTEGER NOT NULL, id INTEGER NOT NULL,"
+    " PRIMARY KEY (grp, id)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE body (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
     "CREATE TABLE result (id INTEGER PRIMARY KEY, json INTEGER NOT NULL,"
     " data BLOB NOT NULL) STRICT;"

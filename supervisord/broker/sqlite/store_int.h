@@ -79,8 +79,8 @@ int expire(struct store *s, struct store_op *op);
 
 /* found.c */
 int found_read(struct db *db, struct store_found *found);
-/* When the next result is to go; 0: none. */
-int db_next_expiry(struct db *db, int64_t *ret);
+/* The next time (due, expiry) of the tasks in these states; 0: none. */
+int db_soonest(struct db *db, int first_state, int last_state, int64_t *ret);
 
 /* ids.c */
 uint64_t ids_take(struct store *s); /* 0: none left of what is reserved */
