@@ -78,7 +78,7 @@ spec_of(const struct book *b, int i)
 static const char *
 text_of(const struct book *b, uint32_t reference)
 {
-	uint32_t at = reference & ~BOOK_HOLES;
+	uint32_t at = reference & ~(BOOK_HOLES | BOOK_PIDS);
 
 	assert_true(at >= sizeof(struct book_head) && at < b->size);
 	assert_non_null(memchr(b->data + at, '\0', b->size - at));
@@ -134,6 +134,92 @@ an_instance_knows_its_own_supervisord_only(void **state)
 		assert_string_equal(
 		    text_of(&b, refs[spec->argc + i]), expected[i]);
 	close_book(&b);
+}
+
+static char *sockets[] = { (char[]){ "http" }, (char[]){ "ftp" }, NULL };
+
+/* A spec of worker `one` as it is by now, compared word for word. */
+static void
+expect_spec(const char *const *args, const char *const *variables)
+{
+	const struct book_spec *spec;
+	const uint32_t *ref;
+	uint32_t n = 0;
+	struct book b;
+
+	make_book(&b);
+	spec = spec_of(&b, 0);
+	ref = (const void *)(spec + 1);
+	for (; args[n] != NULL; n++)
+		assert_string_equal(text_of(&b, *ref++), args[n]);
+	assert_int_equal(spec->argc, n);
+	for (n = 0; variables[n] != NULL; n++, ref++) {
+		assert_string_equal(text_of(&b, *ref), variables[n]);
+		assert_true((strchr(variables[n], BOOK_PID) != NULL) ==
+			    ((*ref & BOOK_PIDS) != 0));
+	}
+	assert_int_equal(spec->envc, n);
+	for (n = 0; one.sockets != NULL && one.sockets[n] != NULL; n++)
+		assert_string_equal(text_of(&b, *ref++), one.sockets[n]);
+	assert_int_equal(spec->sockets, n);
+	close_book(&b);
+}
+
+#define WORDS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+#define OWN                                                                    \
+	"HOME=/", "PATH=/bin:/usr/bin", "SUPERVISOR_WORKER=one",               \
+	    "SUPERVISOR_INSTANCE=one:\x01", "SUPERVISOR_INDEX=\x01",           \
+	    "SUPERVISOR_SOCKET=/run/x/control.sock"
+
+#define LISTENS "LISTEN_FDS=2", "LISTEN_PID=\x02", "LISTEN_FDNAMES=http:ftp"
+
+static void
+sockets_are_told_as_systemd_does(void **state)
+{
+	static char listen_fds[] = "LISTEN_FDS=7", worker_fd[] = "WORKER_FD=7";
+	char *before = environment[3];
+
+	(void)state;
+	one.sockets = sockets;
+	expect_spec(WORDS("/bin/app", "--n=\x01", ""), WORDS(OWN, LISTENS));
+	one.sockets = NULL;
+	/* Another's would be misunderstood. */
+	environment[3] = listen_fds;
+	expect_spec(WORDS("/bin/app", "--n=\x01", ""), WORDS(OWN));
+	environment[3] = worker_fd;
+	expect_spec(WORDS("/bin/app", "--n=\x01", ""), WORDS(OWN));
+	environment[3] = before;
+}
+
+static void
+hybrid_workers_are_run_by_the_runtime_or_speak_for_themselves(void **state)
+{
+	static char module[] = "/srv/thumbs.so";
+
+	(void)state;
+	tasks = true;
+	one.hybrid = true;
+	one.threads = 8;
+	one.sockets = sockets;
+	expect_spec(WORDS("/bin/app", "--n=\x01", ""),
+	    WORDS(OWN, "SUPERVISOR_TASKS=/run/x/tasks.sock", LISTENS,
+		"WORKER_FD=5", "WORKER_SLOTS=6", "WORKER_THREADS=8"));
+	one.sockets = NULL;
+	one.module = module;
+	expect_spec(WORDS("/lib/x/worker", "--module", "/srv/thumbs.so",
+			"--threads", "8"),
+	    WORDS(OWN, "SUPERVISOR_TASKS=/run/x/tasks.sock", "WORKER_FD=3",
+		"WORKER_SLOTS=4", "WORKER_THREADS=8"));
+	one.module = NULL;
+	one.threads = 1;
+	one.tasks.mode = TASK_MODE_EXEC;
+	expect_spec(
+	    WORDS("/lib/x/worker", "--exec", "--", "/bin/app", "--n=\x01", ""),
+	    WORDS(OWN, "SUPERVISOR_TASKS=/run/x/tasks.sock", "WORKER_FD=3",
+		"WORKER_SLOTS=4", "WORKER_THREADS=1"));
+	one.tasks.mode = TASK_MODE_WORKER;
+	one.hybrid = tasks = false;
 }
 
 static void
@@ -195,6 +281,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_is_read_back),
 		cmocka_unit_test(an_instance_knows_its_own_supervisord_only),
+		cmocka_unit_test(sockets_are_told_as_systemd_does),
+		cmocka_unit_test(
+		    hybrid_workers_are_run_by_the_runtime_or_speak_for_themselves),
 		cmocka_unit_test(the_scratch_suffices),
 		cmocka_unit_test(equal_strings_are_written_once),
 		cmocka_unit_test(it_is_sealed),
