@@ -159,6 +159,8 @@ class Worker:
             self.thread.join()
         self.socket.close()
         self.brokers_end.close()
+        self.slots.memory.close()
+        os.close(self.slots.fd)
 
 
 class Rig:
@@ -173,7 +175,7 @@ class Rig:
             "admins": {"uids": [], "gids": []}, "viewers": {"uids": [], "gids": []},
             "pools": pools, "schedules": []}, **config)
         self.kept = {}
-        self.workers = []
+        self.workers, self.made = [], []
         self.events, self.replaces, self.scales = [], [], []
         self.lock = threading.Lock()
         self.pid = None
@@ -271,6 +273,7 @@ class Rig:
             slot = slot if slot is not None else 1 + max([w.slot for w in self.workers], default=0)
             worker = Worker(name, slot, gen, threads)
             self.workers.append(worker)
+            self.made.append(worker)
         self.tell(worker)
         return worker
 
@@ -320,8 +323,11 @@ class Rig:
     def close(self):
         if self.pid:
             self.kill()
-        for worker in self.workers:
+        for worker in self.made:
             worker.close()
+        for fd in self.kept.values():
+            os.close(fd)
+        os.close(self.log)
 
 
 class Client:

@@ -68,5 +68,383 @@ class Tasks(Case):
         self.assertEqual(rig.finish(), 0)
 
 
+    def test_lines_do_as_frames_do(self):
+        rig = self.rig()
+        worker = rig.worker("w:0")
+        lines = worker.socket.makefile("rwb")
+        self.addCleanup(lines.close)
+
+        def say(**what):
+            lines.write(json.dumps(what).encode() + b"\n")
+            lines.flush()
+
+        say(hello=1, threads=1, functions={"f": "json", "g": "bytes"})
+        client = self.client(rig)
+        first = client.call("submit", worker="w", func="f", args=[1, "\n"])["id"]
+        task = json.loads(lines.readline())
+        self.assertEqual(task, {"task": first, "attempt": 1, "func": "f", "args": [1, "\n"],
+                                "timeout": None})
+        say(progress=first, share=0.5, text="half")
+        say(done=first, result={"deep": [1, {"er": None}]})
+        self.assertEqual(client.call("task", id=first, wait=True)["result"],
+                         {"deep": [1, {"er": None}]})
+        second = client.call("submit", worker="w", func="g", data="AAEC", timeout=5)["id"]
+        task = json.loads(lines.readline())
+        self.assertEqual((task["data"], task["timeout"]), ("AAEC", 5))
+        say(done=second, data="//4=")
+        self.assertEqual(client.call("task", id=second, wait=True)["result"],
+                         {"base64": "//4="})
+        third = client.call("submit", worker="w", func="f", args=None)["id"]
+        lines.readline()
+        say(failed=third, error="n\u00f6", retry=False)
+        ended = client.call("task", id=third, wait=True)
+        self.assertEqual((ended["state"], ended["error"]), ("failed", "n\u00f6"))
+        with self.assertRaises(driver.RpcError):
+            client.call("submit", worker="w", func="h", args=1)
+
+    def test_a_large_task_and_a_large_result_go_in_pieces(self):
+        rig = self.rig()
+        worker = rig.worker("w:0").hello()
+        client = self.client(rig)
+        text = "x" * 900_000
+        task = client.call("submit", worker="w", func="f", args=text)["id"]
+        number, _attempt, _func, payload = worker.hear_task()
+        self.assertEqual((number, len(payload)), (task, len(text) + 2))
+        self.answer_in_pieces(worker, task, payload)
+        self.assertEqual(client.call("task", id=task, wait=True)["state"], "done")
+
+    @staticmethod
+    def answer_in_pieces(worker, task, payload, first=0, last=None):
+        size = 32752
+        pieces = [payload[i:i + size] for i in range(0, len(payload), size)]
+        for i, piece in list(enumerate(pieces))[first:last]:
+            worker.say(DONE, task, piece, JSON | (LATER if i else 0) |
+                       (MORE if i + 1 < len(pieces) else 0))
+
+    def test_a_worker_that_writes_byte_by_byte_is_understood(self):
+        rig = self.rig()
+        worker = rig.worker("w:0").hello()
+        client = self.client(rig)
+        task = client.call("submit", worker="w", func="f", args=1)["id"]
+        worker.hear_task()
+        frame = broker_rig.struct.pack("<IBBHQ", 400, DONE, JSON, 0, task) + b'"' + b"y" * 398 + b'"'
+        for i in range(len(frame)):
+            worker.socket.sendall(frame[i:i + 1])
+        self.assertEqual(client.call("task", id=task, wait=True)["result"], "y" * 398)
+
+
+class Killed(Case):
+    """The broker dies by kill -9."""
+
+    def test_no_accepted_task_is_lost_and_none_runs_after_its_end(self):
+        rig = self.rig(pool(durability="process"))
+        runs, finished, lock = [], {}, threading.Lock()
+
+        def handler(task, _attempt, _func, _payload):
+            with lock:
+                runs.append((time.monotonic(), task))
+            if task % 7 == 0:
+                select_pause(0.003)
+            return json.dumps(task).encode()
+
+        workers = [rig.worker("w:%d" % i).hello().serve(handler) for i in range(3)]
+        stop = threading.Event()
+        accepted = []
+
+        def submit(number):
+            client = broker_rig.Client(rig.path)
+            i = 0
+            while not stop.is_set():
+                i += 1
+                task = client.insist("submit", worker="w", func="f", args=i,
+                                     key="%d-%d" % (number, i))["id"]
+                ended = client.insist("task", id=task, wait=True)
+                with lock:
+                    accepted.append(task)
+                    finished[task] = (time.monotonic(), ended)
+            client.close()
+
+        self.client(rig).close()
+        clients = [threading.Thread(target=submit, args=(i,)) for i in range(4)]
+        for thread in clients:
+            thread.start()
+        seed = random.randrange(1 << 30)
+        chance = random.Random(seed)
+        for _ in range(60 if driver.LONG else 15):
+            driver.let_pass(chance.uniform(0.0, 0.15))
+            rig.kill()
+            rig.start()
+        stop.set()
+        for thread in clients:
+            thread.join()
+        self.assertGreater(len(finished), 20, "seed %d" % seed)
+        self.assertEqual(len(set(accepted)), len(accepted), "seed %d: an id twice" % seed)
+        for task, (_at, ended) in finished.items():
+            self.assertEqual((ended["state"], ended["result"]), ("done", task), "seed %d" % seed)
+        if driver.LONG:
+            print("%d tasks, %d runs" % (len(finished), len(runs)))
+        for at, task in runs:
+            if task in finished:
+                self.assertLess(at, finished[task][0], "seed %d: %d ran again" % (seed, task))
+        self.assertEqual([w.name for w in workers if w not in rig.workers], [])
+        self.assertEqual([r for r in rig.replaces], [])
+
+    def test_a_running_task_is_waited_for_not_sent_again(self):
+        rig = self.rig()
+        worker = rig.worker("w:0").hello()
+        client = self.client(rig)
+        task = client.call("submit", worker="w", func="f", args=1)["id"]
+        worker.hear_task()
+        rig.kill()
+        rig.start()
+        kind, number, _flags, _body = worker.hear()
+        self.assertEqual(kind, broker_rig.SYNC)
+        worker.say(broker_rig.SYNC, number, broker_rig.struct.pack("<Q", task))
+        worker.say(DONE, task, b"5", JSON)
+        ended = client.insist("task", id=task, wait=True)
+        self.assertEqual((ended["state"], ended["result"], ended["attempts"]), ("done", 5, 1))
+
+    def test_a_task_that_never_arrived_is_sent_again(self):
+        rig = self.rig()
+        worker = rig.worker("w:0").hello()
+        client = self.client(rig)
+        task = client.call("submit", worker="w", func="f", args=1)["id"]
+        worker.hear_task()  # and forgets it
+        rig.kill()
+        rig.start()
+        again = worker.hear_task()  # SYNC is answered with nothing held
+        self.assertEqual(again[0], task)
+        self.assertGreater(again[1], 1)
+        worker.say(DONE, task, b"6", JSON)
+        self.assertEqual(client.insist("task", id=task, wait=True)["failures"], 0)
+
+    def test_the_tail_of_an_answer_is_not_taken_for_it(self):
+        rig = self.rig()
+        worker = rig.worker("w:0").hello()
+        client = self.client(rig)
+        task = client.call("submit", worker="w", func="f", args="x" * 200_000)["id"]
+        payload = worker.hear_task()[3]
+        Tasks.answer_in_pieces(worker, task, payload, 0, 3)
+        client.call("queue")  # the pieces are read by now, or soon
+        eventually(lambda: not pending(worker.brokers_end), what="the pieces are read")
+        rig.kill()
+        rig.start()
+        Tasks.answer_in_pieces(worker, task, payload, 3)
+        again = worker.hear_task()
+        self.assertEqual(again[0], task)
+        Tasks.answer_in_pieces(worker, task, again[3])
+        ended = client.insist("task", id=task, wait=True)
+        self.assertEqual((ended["state"], len(ended["result"])), ("done", 200_000))
+
+    def test_the_rest_of_a_line_is_skipped(self):
+        rig = self.rig()
+        worker = rig.worker("w:0")
+        lines = worker.socket.makefile("rwb")
+        self.addCleanup(lines.close)
+        lines.write(b'{"hello":1}\n')
+        lines.flush()
+        client = self.client(rig)
+        task = client.call("submit", worker="w", func="f", args=1)["id"]
+        lines.readline()
+        lines.write(b'{"done":%d,"result":"%s' % (task, b"x" * 100_000))
+        lines.flush()
+        eventually(lambda: not pending(worker.brokers_end), what="the start is read")
+        rig.kill()
+        rig.start()
+        lines.write(b'xxx"}\n')
+        lines.flush()
+        sync = json.loads(lines.readline())["sync"]
+        lines.write(b'{"sync":%d,"held":[]}\n' % sync)
+        lines.flush()
+        self.assertEqual(json.loads(lines.readline())["task"], task)
+        lines.write(b'{"done":%d,"result":8}\n' % task)
+        lines.flush()
+        self.assertEqual(client.insist("task", id=task, wait=True)["result"], 8)
+
+    def test_who_died_while_there_was_no_broker_is_judged_by_its_slots(self):
+        rig = self.rig(pool(threads=2))
+        worker = rig.worker("w:0", threads=2).hello()
+        client = self.client(rig)
+        first, second = [client.call("submit", worker="w", func="f", args=i)["id"]
+                         for i in (1, 2)]
+        self.assertEqual({worker.hear_task()[0], worker.hear_task()[0]}, {first, second})
+        worker.slots.set(1, second)
+        rig.kill()
+        worker.say(DONE, first, b"1", JSON)
+        worker.socket.close()
+        worker.exit = (broker_rig.KILLED, signal.SIGSEGV)
+        rig.start()
+        self.assertEqual(client.insist("task", id=first, wait=True)["state"], "done")
+        self.assertTrue(worker.done.wait(driver.DEADLINE))
+        task = client.insist("task", id=second)
+        self.assertEqual((task["crashes"], task["state"]), (1, "queued"))
+
+
+def pending(sock):
+    """Bytes that wait to be read."""
+    import array
+    import fcntl
+    import termios
+    size = array.array("i", [0])
+    fcntl.ioctl(sock.fileno(), termios.FIONREAD, size)
+    return size[0]
+
+
+def select_pause(seconds):
+    """A handler that takes its time."""
+    driver.let_pass(seconds)
+
+
+class Ends(Case):
+    """What becomes of tasks when their process ends."""
+
+    def running(self, rig, threads=1, count=1, **params):
+        """A worker with so many tasks in its slots, and their ids."""
+        worker = rig.worker("w:0", threads=threads).hello()
+        client = self.client(rig)
+        ids = []
+        for i in range(count):
+            ids.append(client.call("submit", worker="w", func="f", args=i, **params)["id"])
+            self.assertEqual(worker.hear_task()[0], ids[-1])
+            worker.slots.set(i, ids[-1])
+        return worker, client, ids
+
+    def test_who_crashes_its_process_is_charged_and_told_how(self):
+        rig = self.rig(pool(max_crashes=1))
+        worker, client, (task,) = self.running(rig)
+        rig.end(worker, broker_rig.KILLED, signal.SIGSEGV)
+        ended = client.call("task", id=task, wait=True)
+        self.assertEqual((ended["state"], ended["crashes"]), ("dead", 1))
+        self.assertIn("SEGV", ended["words"])
+        rig.words(worker, "killed by SIGSEGV\nlast line")
+        eventually(lambda: "last line" in client.call("task", id=task)["words"])
+        self.assertTrue(worker.done.wait(driver.DEADLINE))
+
+    def test_what_was_answered_before_the_end_counts(self):
+        rig = self.rig()
+        worker, client, (task,) = self.running(rig)
+        worker.slots.set(0, 0)
+        worker.say(DONE, task, b"1", JSON)
+        rig.end(worker, broker_rig.KILLED, signal.SIGKILL)
+        self.assertEqual(client.call("task", id=task, wait=True)["state"], "done")
+
+    def test_who_is_stopped_gives_its_tasks_back_uncharged(self):
+        rig = self.rig()
+        worker, client, (task,) = self.running(rig)
+        rig.stopping(worker)
+        self.assertEqual(worker.hear()[0], broker_rig.DRAIN)
+        rig.end(worker, broker_rig.KILLED, signal.SIGTERM)
+        self.assertTrue(worker.done.wait(driver.DEADLINE))
+        row = client.call("task", id=task)
+        self.assertEqual((row["state"], row["crashes"], row["failures"]), ("queued", 0, 0))
+
+    def test_one_that_overruns_is_asked_then_killed(self):
+        rig = self.rig()
+        worker, client, (task,) = self.running(rig, timeout=0.1)
+        self.assertEqual(worker.hear()[:2], (broker_rig.CANCEL, task))
+        self.assertEqual(worker.slots.cancel(0), task)
+        slot, gen, how, why = eventually(lambda: rig.replaces)[0]
+        self.assertEqual((slot, gen, how), (worker.slot, worker.gen, 1))
+        self.assertIn("ran out of time", why)
+        rig.end(worker, broker_rig.KILLED, signal.SIGKILL)
+        ended = client.call("task", id=task, wait=True)
+        self.assertEqual((ended["state"], ended["failures"], ended["crashes"]), ("failed", 1, 0))
+
+    def test_siblings_of_one_that_overruns_may_finish_and_are_not_charged(self):
+        rig = self.rig(pool(threads=3))
+        worker = rig.worker("w:0", threads=3).hello()
+        client = self.client(rig)
+        slow, quick, endless = [client.call(
+            "submit", worker="w", func="f", args=1, timeout=t)["id"] for t in (0.1, 0, 0)]
+        for i in range(3):
+            self.assertIn(worker.hear_task()[0], (slow, quick, endless))
+        for i, task in enumerate((slow, quick, endless)):
+            worker.slots.set(i, task)
+        self.assertEqual(worker.hear()[:2], (broker_rig.CANCEL, slow))
+        driver.let_pass(0.15)
+        self.assertEqual(rig.replaces, [])
+        worker.slots.set(1, 0)
+        worker.say(DONE, quick, b"1", JSON)
+        self.assertEqual(client.call("task", id=quick, wait=True)["state"], "done")
+        eventually(lambda: rig.replaces)
+        rig.end(worker, broker_rig.KILLED, signal.SIGKILL)
+        self.assertEqual(client.call("task", id=slow, wait=True)["state"], "failed")
+        self.assertTrue(worker.done.wait(driver.DEADLINE))
+        row = client.call("task", id=endless)
+        self.assertEqual((row["state"], row["failures"], row["crashes"]), ("queued", 0, 0))
+
+    def test_cancel_of_a_running_task_kills_who_does_not_listen(self):
+        rig = self.rig()
+        worker, client, (task,) = self.running(rig)
+        client.call("cancel", id=task)
+        self.assertEqual(worker.hear()[:2], (broker_rig.CANCEL, task))
+        eventually(lambda: rig.replaces)
+        rig.end(worker, broker_rig.KILLED, signal.SIGKILL)
+        self.assertEqual(client.call("task", id=task, wait=True)["state"], "cancelled")
+
+    def test_cancel_of_a_running_task_that_listens_kills_nobody(self):
+        rig = self.rig()
+        worker, client, (task,) = self.running(rig)
+        client.call("cancel", id=task)
+        self.assertEqual(worker.hear()[:2], (broker_rig.CANCEL, task))
+        worker.say(FAILED, task, b"cancelled")
+        self.assertEqual(client.call("task", id=task, wait=True)["state"], "cancelled")
+        driver.let_pass(0.2)
+        self.assertEqual(rig.replaces, [])
+
+    def test_a_kill_the_master_missed_is_asked_again(self):
+        rig = self.rig(start=False)
+        rig.start(master=False)
+        worker, client, (task,) = self.running(rig, timeout=0.05)
+        self.assertEqual(worker.hear()[0], broker_rig.CANCEL)
+        driver.let_pass(0.3)
+        rig.connect_master()
+        eventually(lambda: rig.replaces)
+
+
+class Nonsense(Case):
+    """A worker that breaks the protocol costs only itself."""
+
+    def refused(self, speak, what):
+        rig = self.rig()
+        worker, other = rig.worker("w:0"), rig.worker("w:1")
+        speak(worker)
+        slot, _gen, how, why = eventually(lambda: rig.replaces)[0]
+        self.assertEqual((slot, how), (worker.slot, 1))
+        self.assertIn(what, why)
+        other.hello()
+        client = self.client(rig)
+        task = client.call("submit", worker="w", func="f", args=1)["id"]
+        self.assertEqual(other.hear_task()[0], task)
+        other.say(DONE, task, b"1", JSON)
+        self.assertEqual(client.call("task", id=task, wait=True)["state"], "done")
+        rig.end(worker, broker_rig.KILLED, signal.SIGKILL)
+        self.assertTrue(worker.done.wait(driver.DEADLINE))
+        eventually(lambda: any("protocol" in words for _name, words in rig.events))
+
+    def test_an_answer_for_a_task_it_does_not_have(self):
+        self.refused(lambda w: w.hello().say(DONE, 77, b"1", JSON), "does not have")
+
+    def test_no_hello(self):
+        self.refused(lambda w: w.say(DONE, 1, b"1", JSON), "HELLO")
+
+    def test_a_hello_of_another_version(self):
+        self.refused(lambda w: w.say(broker_rig.HELLO, 0, b'{"hello":9}'), "version")
+
+    def test_a_frame_too_large(self):
+        self.refused(lambda w: w.socket.sendall(b"\xff" * 16), "frame")
+
+    def test_a_line_that_is_no_json(self):
+        self.refused(lambda w: w.socket.sendall(b'{"hello":1}\nhello?\n'), "JSON")
+
+    def test_a_type_of_the_other_direction(self):
+        self.refused(lambda w: w.hello().say(broker_rig.TASK, 1, b"x" * 16), "type")
+
+    def test_a_closed_socket_of_one_that_lives_on(self):
+        rig = self.rig()
+        rig.worker("w:0").hello().socket.close()
+        self.assertIn("closed", eventually(lambda: rig.replaces)[0][3])
+
+
 if __name__ == "__main__":
     unittest.main()
