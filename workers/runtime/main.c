@@ -253,7 +253,7 @@ main(int argc, char **argv)
 	if (r == 0)
 		r = start(&o);
 	if (r != 0)
-		return r;
+		_exit(r); /* not at_exit: no handler is to blame */
 	link_watch();
 	threads_join();
 	if (o.module != NULL)
