@@ -66,11 +66,30 @@ end(struct forward *f, struct pending *p)
 	free(p);
 }
 
+static void
+answer_lost(struct request *r, bool sent, const char *why)
+{
+	static const char data[] = "{\"error\":\"no-broker\"}";
+
+	if (sent)
+		request_fail_data(r, RPC_FAILED, data,
+		    "the task queue does not answer (%s): what was asked may "
+		    "have been done or not; a submit with a key can safely be "
+		    "sent again",
+		    why);
+	else
+		request_fail_data(r, RPC_FAILED, data,
+		    "the task queue is not up (tasks.sock: %s): nothing was "
+		    "done; supervisord's log says why",
+		    why);
+}
+
 /* All that wait get this answer. A new request makes a new connection. */
 static void
 lose(struct forward *f, const char *why)
 {
 	struct pending *p, *tmp, *lost = f->pending;
+	bool sent = f->fd >= 0;
 
 	ev_timer_stop(f->m->loop, &f->retry);
 	ev_io_stop(f->m->loop, &f->io);
@@ -87,12 +106,7 @@ lose(struct forward *f, const char *why)
 	{
 		HASH_DEL(lost, p);
 		if (p->r != NULL)
-			request_fail_data(p->r, RPC_FAILED,
-			    "{\"error\":\"no-broker\"}",
-			    "the task queue does not answer (%s): what was asked "
-			    "may have been done or not; a submit with a key can "
-			    "safely be sent again",
-			    why);
+			answer_lost(p->r, sent, why);
 		else
 			answers_tail_arrived(f->m, p->cookie, "", 0);
 		free(p);
