@@ -41,6 +41,7 @@ struct flights {
 	uint32_t count;
 	uint32_t *free_rows, free_count;
 	uint32_t *free_hands, free_hands_count;
+	bool full; /* that was said */
 };
 
 /* A process that is killed has done its stores in the order of the program: all
@@ -238,13 +239,17 @@ flights_free(struct flights *f)
 static uint32_t
 take_row(struct flights *f)
 {
-	if (f->free_count > 0)
+	if (f->free_count > 0) {
+		f->full = false;
 		return f->free_rows[--f->free_count];
+	}
 	if (f->shared->rows_used < FLIGHTS_ROWS)
 		return f->shared->rows_used++;
-	log_warn("more than %d tasks are under way: one of them is not "
-		 "remembered for a broker after this one",
-	    FLIGHTS_ROWS);
+	if (!f->full)
+		log_warn("more than %d tasks are under way: those beyond are "
+			 "not remembered for a broker after this one",
+		    FLIGHTS_ROWS);
+	f->full = true;
 	return FLIGHTS_NONE;
 }
 
