@@ -324,7 +324,14 @@ cron_next(const struct cron *c, const struct zone *z, int64_t after_s)
 	minute = (int)((local % DAY + DAY) % DAY / 60);
 	day = (local - (local % DAY + DAY) % DAY) / DAY;
 	last = day + YEARS * 366;
-	while ((day = next_day(c, day, last)) != INT64_MAX) {
+	for (; day <= last; day++, minute = 0) {
+		int64_t next = next_day(c, day, last);
+
+		if (next == INT64_MAX)
+			break;
+		if (next > day)
+			minute = 0;
+		day = next;
 		minute = next_minute(c, minute);
 		while (minute >= 0) {
 			t = zone_when(z, day * DAY + minute * 60);
@@ -332,8 +339,6 @@ cron_next(const struct cron *c, const struct zone *z, int64_t after_s)
 				return t;
 			minute = next_minute(c, minute + 1);
 		}
-		minute = 0;
-		day++;
 	}
 	return -1;
 }
