@@ -132,6 +132,7 @@ outbox_next(struct outbox *o, size_t *ret_size)
 	/* A letter of small frames has the room of one large; the pieces of a
 	 * body lie as far apart. */
 	end = (l->sent / FRAME_MAX + 1) * FRAME_MAX;
+	l->begun = true;
 	*ret_size = (end < l->size ? end : l->size) - l->sent;
 	return l->data + l->sent;
 }
@@ -154,6 +155,7 @@ outbox_took(struct outbox *o, size_t n)
 void
 outbox_again(struct outbox *o)
 {
-	if (o->first != NULL && o->first->pieces && o->first->sent > 0)
+	/* begun, not sent: a piece may be on its way this moment. */
+	if (o->first != NULL && o->first->pieces && o->first->begun)
 		o->first->again = true;
 }

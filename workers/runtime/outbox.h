@@ -17,6 +17,7 @@
 struct letter {
 	struct letter *next;
 	bool pieces; /* one body: frames of full size, but the last */
+	bool begun;  /* its first piece has been taken out to be sent */
 	bool again;  /* from the start, see outbox_again */
 	size_t size, sent, room;
 	uint8_t data[];
