@@ -129,7 +129,7 @@ class Sockets(driver.Case):
             self.assertEqual(sup.wait_end(), 1)
             self.assertIn("sockets.more: cannot listen on tcp://127.0.0.1:%d: Address already in use" % taken,
                           sup.log())
-            self.assertEqual(sup.ctl("check")[0], 0)
+            self.assertEqual(sup.ctl("check", sup.config_path)[0], 0)
 
     def test_after_a_kill_of_the_guardian_they_are_got_back(self):
         port = free_port()
