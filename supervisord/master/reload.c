@@ -255,11 +255,13 @@ put_plan(struct master *m, struct buf *b, const struct fleet_diff *diff)
 }
 
 static void
-put_head(struct buf *b, bool applied, const char *fixed)
+put_head(struct buf *b, bool applied, const struct fleet_diff *diff)
 {
 	jw_object(b);
 	jw_kv_bool(b, "applied", applied);
-	jw_kv_string(b, "fixed", fixed);
+	jw_kv_string(b, "fixed", diff->fixed);
+	jw_kv_bool(b, "sockets", diff->sockets);
+	jw_kv_bool(b, "schedules", diff->schedules);
 	jw_key(b, "plan");
 }
 
@@ -390,7 +392,7 @@ apply_diff(struct reload *reload, struct fleet_diff *diff)
 	retired = calloc(1, sizeof *retired);
 	if (r != NULL) {
 		memcpy(command, r->command, sizeof command);
-		put_head(&plan, true, diff->fixed);
+		put_head(&plan, true, diff);
 		put_plan(m, &plan, diff);
 		r->own = buf_take(&plan);
 		job = job_new(r, most_outcomes(m, reload->fleet), finish_job);
@@ -441,7 +443,7 @@ finish(struct reload *reload)
 	}
 	if (reload->dry_run) {
 		buf_init(&b);
-		put_head(&b, false, diff.fixed);
+		put_head(&b, false, &diff);
 		put_plan(reload->m, &b, &diff);
 		jw_object_end(&b);
 		request_reply(reload->request, &b);
