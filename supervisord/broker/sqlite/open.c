@@ -183,6 +183,8 @@ write_anew(struct store *s)
 	if (snprintf(name, sizeof name, "%s.new", s->path) >= (int)sizeof name)
 		return false;
 	unlink(name);
+	/* VACUUM attaches what it writes. */
+	sqlite3_limit(s->db.sql, SQLITE_LIMIT_ATTACHED, 1);
 	ok = sqlite3_prepare_v2(s->db.sql, "VACUUM INTO ?1", -1, &stmt, NULL) ==
 		 SQLITE_OK &&
 	     sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC) == SQLITE_OK &&
