@@ -55,8 +55,13 @@ static int
 add_piece(struct frames *f, struct frame *frame)
 {
 	bool more = (frame->head.flags & WIRE_MORE) != 0;
+	bool later = (frame->head.flags & WIRE_LATER) != 0;
 
-	if (!f->in_series) {
+	if (later && !f->in_series)
+		return 0; /* its beginning was voided */
+	if (!later && f->in_series && f->series_id != frame->head.id)
+		return -EPROTO;
+	if (!later) {
 		buf_clear(&f->series);
 		f->in_series = true;
 		f->series_id = frame->head.id;
@@ -78,16 +83,6 @@ add_piece(struct frames *f, struct frame *frame)
 	return 1;
 }
 
-/* A whole task may come between the pieces of another. */
-static bool
-in_pieces(const struct frames *f, const struct wire_head *head)
-{
-	if (head->type != WIRE_TASK)
-		return false;
-	return (head->flags & WIRE_MORE) != 0 ||
-	       (f->in_series && f->series_id == head->id);
-}
-
 int
 frames_next(struct frames *f, struct frame *ret)
 {
@@ -105,7 +100,9 @@ frames_next(struct frames *f, struct frame *ret)
 		/* A broker that was killed leaves a series without end. */
 		if (ret->head.type == WIRE_SYNC)
 			f->in_series = false;
-		if (in_pieces(f, &ret->head)) {
+		/* A whole task may come between the pieces of another. */
+		if (ret->head.type == WIRE_TASK &&
+		    (ret->head.flags & (WIRE_MORE | WIRE_LATER)) != 0) {
 			int r = add_piece(f, ret);
 
 			if (r == 0)
