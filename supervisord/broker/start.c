@@ -174,9 +174,9 @@ start_end(struct broker *b)
 	}
 	if (b->schedules != NULL)
 		schedules_free(b);
-	hands_free(b);
 	if (b->core != NULL)
 		core_free(b);
+	hands_free(b);
 	flights_free(b->flights);
 	limits_free(b->limits);
 	config_done(b);

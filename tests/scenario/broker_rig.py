@@ -179,8 +179,9 @@ class Rig:
         self.events, self.replaces, self.scales = [], [], []
         self.lock = threading.Lock()
         self.pid = None
-        self.log = os.open(os.path.join(folder, "broker.log"),
-                           os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
+        # Neither is descriptor 3, which becomes the channel.
+        with open(os.path.join(folder, "broker.log"), "ab") as log:
+            self.log = fcntl.fcntl(log, fcntl.F_DUPFD_CLOEXEC, 64)
         self.keep_config()
 
     def keep_config(self):

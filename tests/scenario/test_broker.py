@@ -5,6 +5,7 @@ process dies, overruns, is stopped or speaks nonsense."""
 import json
 import random
 import signal
+import sys
 import threading
 import time
 import unittest
@@ -26,15 +27,21 @@ class Case(driver.Case):
         rig = broker_rig.Rig(self.folder(), list(pools) or [pool()], **config)
         self.addCleanup(self.show, rig)
         self.addCleanup(rig.close)
+        self.addCleanup(self.finish, rig)
         if start:
             rig.start()
         return rig
 
     def show(self, rig):
         """Where the test has failed, the broker's log belongs to why."""
-        if any(error for _test, error in getattr(self._outcome, "errors", ())) or \
-                not getattr(self._outcome, "success", True):
-            print(driver.read(rig.folder + "/broker.log")[-3000:])
+        if not self._outcome.success:
+            text = driver.read(rig.folder + "/broker.log")
+            sys.stderr.write("\n--- the broker's log\n%s\n" % text[-6000:])
+
+    def finish(self, rig):
+        """In the end it ends well: what it has is committed, freed, closed."""
+        if rig.pid and self._outcome.success:
+            self.assertEqual(rig.finish(), 0)
 
     def client(self, rig):
         client = broker_rig.Client(rig.path)
@@ -65,7 +72,6 @@ class Tasks(Case):
             answer = client.receive()
         self.assertEqual(answer["result"]["state"], "done")
         self.assertEqual(answer["result"]["result"], {"b": 2})
-        self.assertEqual(rig.finish(), 0)
 
 
     def test_lines_do_as_frames_do(self):
