@@ -1,5 +1,7 @@
-"""Listening sockets: passed to workers, open through kills, reloads and ends."""
+"""Listening sockets: what a worker gets, and that no connection is refused
+whoever dies or is replaced."""
 
+import json
 import os
 import signal
 import socket
@@ -7,140 +9,185 @@ import stat
 import sys
 
 import driver
-from driver import eventually, write
+from driver import eventually
 
-# Says to each that connects which instance it is and by which socket.
+# Answers on each of its sockets with "PID NAME"; says first what it was given.
 SERVER = """
-import os, selectors, signal, socket
+import json, os, select, socket
 names = os.environ["LISTEN_FDNAMES"].split(":")
-assert int(os.environ["LISTEN_PID"]) == os.getpid()
-assert len(names) == int(os.environ["LISTEN_FDS"])
-choice = selectors.DefaultSelector()
-for i, name in enumerate(names):
-    s = socket.socket(fileno=3 + i)
-    s.setblocking(False)
-    choice.register(s, selectors.EVENT_READ, name)
-print("ready", flush=True)
+assert int(os.environ["LISTEN_PID"]) == os.getpid(), os.environ["LISTEN_PID"]
+assert int(os.environ["LISTEN_FDS"]) == len(names)
+all = {fd: socket.socket(fileno=fd) for fd in range(3, 3 + len(names))}
+where = {names[fd - 3]: s.getsockname() for fd, s in all.items()}
+print("up", json.dumps({n: w[1] if isinstance(w, tuple) else w for n, w in where.items()}),
+      flush=True)
 while True:
-    for key, _ in choice.select():
-        try:
-            c, _ = key.fileobj.accept()
-        except BlockingIOError:
+    for s in select.select(list(all.values()), [], [])[0]:
+        answer = ("%d %s" % (os.getpid(), names[s.fileno() - 3])).encode()
+        if s.type == socket.SOCK_DGRAM:
+            s.sendto(answer, s.recvfrom(100)[1])
             continue
-        c.sendall(("%s %s" % (os.environ["SUPERVISOR_INSTANCE"], key.data)).encode())
-        c.close()
+        peer = s.accept()[0]
+        peer.sendall(answer)
+        peer.close()
+"""
+
+SOCKETS = """sockets: {
+  here: { listen = "unix://@D/here.sock"; mode = "0600"; };
+  tcp: { listen = "tcp://127.0.0.1:0"; };
+  udp: { listen = "udp://127.0.0.1:0"; };
+};
 """
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def serves(sockets='"here"', more="", where=SOCKETS):
+    return driver.FAST + where + """workers: {
+      web: { command = "%s @D/server.py"; sockets = [%s]; %s };
+    };""" % (sys.executable, sockets, more)
 
 
-def ask(address):
-    """What the server at the address says; a path or a port."""
-    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
-    with socket.socket(family) as s:
-        s.settimeout(driver.DEADLINE)
-        s.connect(address if isinstance(address, str) else ("127.0.0.1", address))
-        return s.recv(100).decode()
+def descriptors(pid):
+    """{number: what it is} above 2."""
+    folder = "/proc/%d/fd" % pid
+    return {int(n): os.readlink(os.path.join(folder, n))
+            for n in os.listdir(folder) if int(n) > 2}
+
+
+def inode(pid, fd=3):
+    return descriptors(pid).get(fd)
 
 
 class Sockets(driver.Case):
-    def server(self, sockets, worker="", processes=1):
-        """A supervisord with one worker that serves `sockets` (name: settings)."""
-        sup = self.supervisord("workers: { };")
-        write(os.path.join(sup.dir, "server.py"), SERVER)
-        self.configure(sup, sockets, worker, processes)
-        sup.ctl_ok("reload")
-        sup.wait_stdout("web:0", "^ready")
+    def serve(self, config, **options):
+        sup = self.supervisord(config, start=False, **options)
+        driver.write(os.path.join(sup.dir, "server.py"), SERVER)
+        sup.start()
         return sup
 
-    def configure(self, sup, sockets, worker="", processes=1):
-        sup.configure("sockets: { %s };\nworkers: { web: { command = [ \"%s\", \"server.py\" ]; "
-                      "directory = \"@D\"; processes = %d; sockets = [ %s ]; %s }; };" % (
-                          " ".join("%s: { %s };" % item for item in sockets.items()), sys.executable,
-                          processes, ", ".join('"%s"' % n for n in sockets), worker))
+    def ask(self, sup, name="here.sock", timeout=driver.DEADLINE):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+            s.settimeout(timeout)
+            s.connect(os.path.join(sup.dir, name))
+            pid, name = s.recv(100).decode().split()
+        return int(pid), name
 
-    def test_a_worker_gets_them_by_name(self):
-        port = free_port()
-        sup = self.server({"http": 'listen = "tcp://127.0.0.1:%d";' % port,
-                           "local": 'listen = "unix://app.sock"; mode = "0640";'})
-        path = os.path.join(sup.dir, "app.sock")
-        self.assertEqual(ask(port), "web:0 http")
-        self.assertEqual(ask(path), "web:0 local")
-        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o640)
-        self.assertEqual(sup.shutdown(), 0)
-        self.assertFalse(os.path.exists(path))
+    def up(self, sup, name="web:0", times=1):
+        """What the instance has said about its sockets, the last time."""
+        def said():
+            lines = [l for l in sup.stdout_of(name).splitlines() if l.startswith("up ")]
+            return len(lines) >= times and json.loads(lines[-1][3:])
+        return eventually(said, what="%s is up" % name)
 
-    def test_they_stay_open_while_everybody_is_killed(self):
-        port = free_port()
-        sup = self.server({"http": 'listen = "tcp://127.0.0.1:%d";' % port},
-                          'restart = "never"; stop_timeout = "1s";')
+    def test_in_the_order_of_the_config(self):
+        sup = self.serve(serves('"tcp", "here", "udp"'))
+        ports = self.up(sup)
+        self.assertEqual(list(ports), ["tcp", "here", "udp"])
         pid = sup.pid("web:0")
+        with socket.create_connection(("127.0.0.1", ports["tcp"])) as s:
+            self.assertEqual(s.recv(100).decode(), "%d tcp" % pid)
+        self.assertEqual(self.ask(sup), (pid, "here"))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(driver.DEADLINE)
+            s.sendto(b"?", ("127.0.0.1", ports["udp"]))
+            self.assertEqual(s.recv(100).decode(), "%d udp" % pid)
+        mode = os.stat(os.path.join(sup.dir, "here.sock")).st_mode
+        self.assertEqual(stat.S_IMODE(mode), 0o600)
+
+    def test_nothing_else_comes_along(self):
+        sup = self.serve(serves('"tcp", "here"'))
+        self.up(sup)
+        found = descriptors(sup.pid("web:0"))
+        self.assertEqual(sorted(found), [3, 4], found)
+
+    def test_who_has_none_hears_of_none(self):
+        sup = self.serve(driver.FAST + SOCKETS + """workers: {
+            plain: { command = "@P/envdump"; }; };""",
+            environ={"LISTEN_FDS": "3", "LISTEN_PID": "1", "LISTEN_FDNAMES": "a:b:c",
+                     "WORKER_FD": "9", "WORKER_SLOTS": "10"})
+        sup.wait_stdout("plain:0", "^end")
+        for name in ("LISTEN_", "WORKER_FD", "WORKER_SLOTS"):
+            self.assertNotIn("\nenv " + name, sup.stdout_of("plain:0"))
+        self.assertEqual(descriptors(sup.pid("plain:0")), {})
+
+    def test_who_connects_meanwhile_is_answered(self):
+        sup = self.serve(serves())
+        self.up(sup)
+        seen = set()
+        for n in range(1, 6):
+            pid, _ = self.ask(sup)
+            seen.add(pid)
+            os.kill(pid, signal.SIGKILL)
+            driver.gone(pid)
+            # Nobody listens now, yet nobody is refused.
+            after, _ = self.ask(sup)
+            self.assertNotIn(after, seen)
+
+    def test_instances_share_it(self):
+        sup = self.serve(serves(more="processes = 3;"))
+        for n in range(3):
+            self.up(sup, "web:%d" % n)
+        pids = sup.pids("web")
+        self.assertEqual(len({inode(pid) for pid in pids.values()}), 1)
+        for pid in list(pids.values())[:2]:
+            os.kill(pid, signal.SIGSTOP)
+        self.assertEqual(self.ask(sup)[0], list(pids.values())[2])
+
+    def test_it_outlives_master_and_upgrade(self):
+        sup = self.serve(serves())
+        self.up(sup)
+        first = inode(sup.pid("web:0"))
+        replacements = (sup.kill_master, lambda: sup.ctl_ok("upgrade"), sup.kill_master)
+        for times, replace in enumerate(replacements, 2):
+            replace()
+            pid, _ = self.ask(sup)
+            self.assertEqual(pid, sup.pid("web:0"))
+            os.kill(pid, signal.SIGKILL)
+            self.up(sup, times=times)
+            pid, _ = self.ask(sup)
+            self.assertEqual(inode(pid), first)
+
+    def test_reload_makes_a_new_one_only_for_a_new_address(self):
+        sup = self.serve(serves())
+        self.up(sup)
+        pid, _ = self.ask(sup)
+        first = inode(pid)
+        sup.configure(serves(where=SOCKETS.replace('mode = "0600"', 'mode = "0660"; backlog = 5')))
+        sup.ctl_ok("reload")
+        self.assertEqual(self.ask(sup)[0], pid)
+        mode = os.stat(os.path.join(sup.dir, "here.sock")).st_mode
+        self.assertEqual(stat.S_IMODE(mode), 0o660)
+        sup.configure(serves(where=SOCKETS.replace("here.sock", "there.sock")))
+        sup.ctl_ok("reload")
+        self.up(sup, times=2)
+        after, _ = self.ask(sup, "there.sock")
+        self.assertNotEqual(after, pid)
+        self.assertNotEqual(inode(after), first)
+        with self.assertRaises(OSError):
+            self.ask(sup)
+
+    def test_a_hybrid_worker_has_its_two_behind_them(self):
+        script = ("import os; assert os.environ['LISTEN_PID'] == str(os.getpid()); "
+                  "print(os.environ['WORKER_FD'], os.environ['WORKER_SLOTS'], "
+                  "os.environ['WORKER_THREADS'], flush=True); "
+                  "import signal; signal.pause()")
+        sup = self.serve(driver.FAST + SOCKETS + """workers: {
+            hash: { command = ["%s", "-c", "%s"]; threads = 4; tasks: {};
+                    sockets = ["here", "tcp"]; stop_signal = "KILL"; };
+        };""" % (sys.executable, script))
+        eventually(lambda: sup.stdout_of("hash:0") == "5 6 4\n", what="its variables")
+        pid = sup.pid("hash:0")
+        before = descriptors(pid)
+        self.assertEqual(sorted(before), [3, 4, 5, 6])
+        for fd in (3, 4, 5):
+            self.assertTrue(before[fd].startswith("socket:"), before)
+        self.assertIn("memfd:slots", before[6])
+        # Whoever else dies, it is not touched.
         sup.kill_master()
-        self.assertEqual(sup.pid("web:0"), pid)
-        self.assertEqual(ask(port), "web:0 http")
-        # Nobody serves, and nobody is refused: it waits in the backlog.
-        os.kill(pid, signal.SIGKILL)
-        sup.wait_state("web", "EXITED")
-        sup.kill_master()
-        with socket.create_connection(("127.0.0.1", port), driver.DEADLINE) as waiting:
-            sup.ctl_ok("start", "web")
-            self.assertEqual(waiting.recv(100), b"web:0 http")
         sup.ctl_ok("upgrade")
-        self.assertEqual(ask(port), "web:0 http")
-
-    def test_a_reload_adds_changes_and_removes(self):
-        first, second = free_port(), free_port()
-        sup = self.server({"http": 'listen = "tcp://127.0.0.1:%d";' % first})
-        pid = sup.pid("web:0")
-        # A deeper backlog touches nobody.
-        self.configure(sup, {"http": 'listen = "tcp://127.0.0.1:%d"; backlog = 7;' % first})
-        sup.ctl_ok("reload")
-        self.assertEqual(sup.pid("web:0"), pid)
-        # Another address restarts who listens there.
-        self.configure(sup, {"http": 'listen = "tcp://127.0.0.1:%d";' % second})
-        sup.ctl_ok("reload")
-        sup.wait_running()
-        eventually(lambda: ask(second) == "web:0 http")
-        with self.assertRaises(ConnectionRefusedError):
-            ask(first)
-
-    def test_what_is_taken_refuses_the_reload_and_the_start(self):
-        port = free_port()
-        sup = self.server({"http": 'listen = "tcp://127.0.0.1:%d";' % port})
-        pid = sup.pid("web:0")
-        with socket.socket() as other:
-            other.bind(("127.0.0.1", 0))
-            other.listen(1)
-            taken = other.getsockname()[1]
-            self.configure(sup, {"http": 'listen = "tcp://127.0.0.1:%d";' % port,
-                                 "more": 'listen = "tcp://127.0.0.1:%d";' % taken})
-            status, _, err = sup.ctl("reload")
-            self.assertEqual(status, 1)
-            self.assertRegex(err, r"fleet.cfg:\d+: sockets.more: cannot listen on "
-                             r"tcp://127.0.0.1:%d: Address already in use; nothing was changed" % taken)
-            self.assertEqual(sup.pid("web:0"), pid)
-            self.assertEqual(ask(port), "web:0 http")
-            self.assertEqual(sup.shutdown(), 0)
-            sup.start(wait=False)
-            self.assertEqual(sup.wait_end(), 1)
-            self.assertIn("sockets.more: cannot listen on tcp://127.0.0.1:%d: Address already in use" % taken,
-                          sup.log())
-            self.assertEqual(sup.ctl("check", sup.config_path)[0], 0)
-
-    def test_after_a_kill_of_the_guardian_they_are_got_back(self):
-        port = free_port()
-        sup = self.server({"http": 'listen = "tcp://127.0.0.1:%d";' % port,
-                           "local": 'listen = "unix://app.sock";'})
-        pid = sup.pid("web:0")
-        sup.kill_guardian()
-        self.assertEqual(ask(port), "web:0 http")
-        sup.start()
-        self.assertEqual(sup.pid("web:0"), pid)
-        sup.ctl_ok("restart", "web")
-        self.assertNotEqual(sup.pid("web:0"), pid)
-        self.assertEqual(ask(port), "web:0 http")
-        self.assertEqual(ask(os.path.join(sup.dir, "app.sock")), "web:0 local")
+        self.assertEqual(sup.pid("hash:0"), pid)
+        self.assertEqual(descriptors(pid), before)
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: sup.stdout_of("hash:0") == "5 6 4\n" * 2, what="the next one")
+        after = descriptors(sup.pid("hash:0"))
+        self.assertEqual((after[3], after[4]), (before[3], before[4]))
+        self.assertNotEqual(after[5], before[5])
