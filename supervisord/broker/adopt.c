@@ -39,10 +39,9 @@ adopt(struct hand *h, struct task *t, uint32_t attempt)
 	t->row.attempts = MAX_OF(t->row.attempts, attempt);
 	memcpy(t->row.instance, h->name, sizeof(t->row.instance));
 	t->sent_mono = p->broker->core->mono;
-	if (t->hand == NULL) {
-		key_take(t);
+	key_take(t);
+	if (t->hand == NULL)
 		hand_take(h, t);
-	}
 	if (!t->claimed)
 		put_claim(t);
 }
@@ -78,6 +77,7 @@ row_read(struct store_op *op)
 		return;
 	}
 	b->core->adopting--;
+	pools_touch(b->core);
 	if (op->error != QERR_NONE || op->count == 0 ||
 	    op->rows[0].state > TASK_RUNNING) {
 		forget(t);
@@ -156,6 +156,7 @@ core_adopted(struct broker *b)
 
 	core_clocks(c);
 	c->adopted = true;
+	pools_touch(c);
 	HASH_ITER(hh, c->tasks, t, tnext)
 	{
 		if (t->unsure && t->hand == NULL)

@@ -61,20 +61,87 @@ cancel_task(struct task *t)
 	put_end(t, TASK_CANCELLED, NULL, false);
 }
 
+bool
+cancel_skips(struct task *t)
+{
+	struct core *c = t->pool->broker->core;
+	struct cancelling *k;
+
+	if (c->cancels == NULL)
+		return false;
+	HASH_FIND(hh, c->cancels, &t->row.id, sizeof(t->row.id), k);
+	if (k == NULL)
+		return false;
+	k->skipped = t->pool;
+	k->rank = t->row.rank;
+	return true;
+}
+
+static bool
+cancel_begins(struct core *c, uint64_t id)
+{
+	struct cancelling *k;
+
+	HASH_FIND(hh, c->cancels, &id, sizeof(id), k);
+	if (k == NULL) {
+		k = calloc(1, sizeof(*k));
+		if (k == NULL)
+			return false;
+		k->id = id;
+		HASH_ADD(hh, c->cancels, id, sizeof(id), k);
+		if (k->hh.tbl == NULL) {
+			free(k);
+			return false;
+		}
+	}
+	k->asked++;
+	return true;
+}
+
+static void
+cancel_ends(struct core *c, uint64_t id, bool done)
+{
+	struct cancelling *k;
+
+	HASH_FIND(hh, c->cancels, &id, sizeof(id), k);
+	if (k == NULL)
+		return;
+	if (done)
+		k->skipped = NULL;
+	if (--k->asked > 0)
+		return;
+	HASH_DEL(c->cancels, k);
+	/* It lives on: the window is to find it again. */
+	if (k->skipped != NULL)
+		window_lower(k->skipped, k->rank, id);
+	free(k);
+}
+
+void
+cancels_free(struct core *c)
+{
+	struct cancelling *k, *next;
+
+	HASH_ITER(hh, c->cancels, k, next)
+	{
+		HASH_DEL(c->cancels, k);
+		free(k);
+	}
+}
+
 static void
 cancelled(struct store_op *op)
 {
 	struct asked *a = op->arg;
 	struct core *c = a->broker->core;
 	struct task_row *row = op->rows;
-	struct task *t;
 
 	core_clocks(c);
+	cancel_ends(c, op->change.id, op->error == QERR_NONE);
 	if (op->error == QERR_NONE && op->count > 0) {
 		struct pool *p = pool_find(c, row->worker);
 
-		t = core_find(a->broker, row->id);
-		if (p != NULL && t == NULL) {
+		if (p != NULL) {
 			p->counts[row->state]--;
 			p->counts[TASK_CANCELLED]++;
 		}
@@ -82,9 +149,6 @@ cancelled(struct store_op *op)
 		row->finished_ms = op->change.finished_ms;
 		row->expires_ms = op->change.expires_ms;
 		expiry_note(c, row->expires_ms);
-		/* It was read into memory while this was on its way. */
-		if (t != NULL && !t->ending)
-			cancel_task(t);
 		core_follow(a->broker, op);
 		waits_end(c, row->id, QERR_NONE, row);
 	}
@@ -125,7 +189,10 @@ core_cancel(struct broker *b, uint64_t id, core_done_fn *done, void *arg)
 	op = e == QERR_NONE ? ask(b, STORE_CANCEL, cancelled,
 				  (struct asked){ .done = done, .arg = arg })
 			    : NULL;
-	if (op == NULL) {
+	if (op == NULL || !cancel_begins(b->core, id)) {
+		if (op != NULL)
+			free(op->arg);
+		store_op_free(op);
 		done(arg, e != QERR_NONE ? e : QERR_NO_MEMORY);
 		return;
 	}

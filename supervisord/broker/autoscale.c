@@ -18,8 +18,7 @@ wanted(const struct pool_config *c, const struct autoscale_counts *n,
 
 	if (instances < c->scale_max &&
 	    (idle < c->min_spare || (threads == 0 && n->queued > 0) ||
-		(threads > 0 && n->queued / threads >= c->scale_backlog &&
-		    n->queued > threads * c->scale_backlog)))
+		(threads > 0 && n->queued > threads * c->scale_backlog)))
 		return GROW;
 	if (instances <= c->scale_min || n->queued > 0 || idle < per ||
 	    idle - per < c->min_spare)

@@ -7,6 +7,14 @@
 #include "supervisord/base/log.h"
 #include "supervisord/broker/defaults.h"
 
+struct core_sizes core_sizes = {
+	.window_keep = 10000,
+	.window_low = 5000,
+	.window_chunk = 5000,
+	.due_chunk = 2000,
+	.expire_chunk = 1000,
+};
+
 void
 core_clocks(struct core *c)
 {
@@ -229,7 +237,8 @@ core_turn(struct broker *b)
 		struct pool *p = LIST_ENTRY(l, struct pool, dirty);
 
 		list_remove(l);
-		if (c->adopted)
+		/* A task whose row is not read yet may count for a cap. */
+		if (c->adopted && c->adopting == 0)
 			pool_dispatch(p);
 		window_look(p);
 		scale_look(p);
@@ -270,6 +279,7 @@ core_free(struct broker *b)
 		pool_free(p);
 	}
 	waits_free(c);
+	cancels_free(c);
 	heap_done(&c->timed);
 	heap_done(&c->fleeting);
 	defaults_free();

@@ -24,13 +24,8 @@
 #include "supervisord/broker/rates.h"
 #include "supervisord/broker/retry.h"
 
-#define WINDOW_LOW   5000 /* refilled below this */
-#define WINDOW_CHUNK 5000
-#define WINDOW_KEEP  10000 /* above twice this the far end is given up */
 #define WINDOW_BYTES (32U << 20)
 #define PARKED_MAX   50000 /* behind so many nothing more is read */
-#define DUE_CHUNK    2000
-#define EXPIRE_CHUNK 1000
 /* A task that is back within this needs no commit to say that it runs. */
 #define CLAIM_AFTER (10 * NS_PER_MS)
 /* Prefetching pays for tasks shorter than this. */
@@ -40,6 +35,17 @@
 /* How long after an error the store is asked again. */
 #define SICK_FIRST (100 * NS_PER_MS)
 #define SICK_MOST  (2 * NS_PER_SEC)
+
+/* How much is in memory and how much is read at a time. A simulation makes them
+ * small, to live at their edges. */
+struct core_sizes {
+	uint32_t window_keep;  /* above twice this the far end is given up */
+	uint32_t window_low;   /* refilled below this... */
+	uint32_t window_chunk; /* by so many */
+	uint32_t due_chunk, expire_chunk;
+};
+
+extern struct core_sizes core_sizes;
 
 /* Hands by how much room they have: bits tell which buckets may hold any. */
 #define RACK_BUCKETS 64
@@ -76,6 +82,7 @@ struct pool {
 
 	bool more; /* the store has queued tasks beyond the edge */
 	bool refilling;
+	bool lowered; /* the edge was, since the refill was asked for */
 	int64_t edge_rank;
 	uint64_t edge_id;
 
@@ -115,11 +122,22 @@ struct wait_head {
 	bool ending; /* they are being told */
 };
 
+/* A task that is being cancelled in the store: what is read of it meanwhile is
+ * not to be run. */
+struct cancelling {
+	uint64_t id;
+	UT_hash_handle hh;
+	unsigned asked;
+	struct pool *skipped; /* in which it would have come into memory */
+	int64_t rank;
+};
+
 struct core {
 	struct broker *broker;
 	struct task *tasks;
 	struct pool *pools;
 	struct wait_head *waits;
+	struct cancelling *cancels;
 	struct list dirty;     /* pools */
 	struct list unclaimed; /* task.claim, oldest first */
 	struct list kept;      /* operations to be put again */
@@ -164,6 +182,7 @@ void pool_configure(struct pool *p, const struct pool_config *config);
 void pool_drop(struct pool *p);       /* gone from the config */
 bool pool_idle(const struct pool *p); /* not configured, and holds nothing */
 void pool_free(struct pool *p);
+void pools_touch(struct core *c);
 void pool_touch(struct pool *p); /* dispatch looks at it at the turn's end */
 bool pool_open(const struct pool *p); /* not paused in any way */
 void pool_tick(struct pool *p);
@@ -176,6 +195,7 @@ void window_row(struct pool *p, struct task_row *row);
 void window_push(struct task *t);   /* in memory, whatever the edge */
 void window_remove(struct task *t); /* from queue, loners, parked, due */
 void window_look(struct pool *p);   /* refills if it runs low */
+bool window_beyond(const struct pool *p, int64_t rank, uint64_t id);
 /* The task is not in memory though it should be: the edge goes before it. */
 void window_lower(struct pool *p, int64_t rank, uint64_t id);
 
@@ -216,6 +236,10 @@ void put_sick(struct core *c);  /* it failed: not before a while */
 bool put_well(const struct core *c);
 bool pool_relaxed(const struct pool *p);
 void core_follow(struct broker *b, struct store_op *op);
+
+/* ask.c */
+void cancels_free(struct core *c);
+bool cancel_skips(struct task *t); /* it is not to come into memory */
 
 /* due.c */
 void due_look(struct core *c);

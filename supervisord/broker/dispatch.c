@@ -162,6 +162,10 @@ pool_dispatch(struct pool *p)
 		return;
 	serve_loners(p);
 	while ((t = heap_top(&p->queue)) != NULL && (h = choose(p)) != NULL) {
+		/* The store has some whose turn is before (a refill brings
+		 * them). */
+		if (window_beyond(p, t->row.rank, t->row.id) && !t->fleeting)
+			break;
 		if (t->alone) {
 			set_apart(p, t);
 			serve_loners(p);

@@ -94,7 +94,7 @@ due_look(struct core *c)
 		return;
 	}
 	op->now_ms = c->wall_ms;
-	op->limit = DUE_CHUNK;
+	op->limit = core_sizes.due_chunk;
 	op->relaxed = true;
 	op->done = due_done;
 	op->arg = c;
@@ -164,7 +164,7 @@ expiry_look(struct core *c)
 		return;
 	}
 	op->now_ms = c->wall_ms;
-	op->limit = EXPIRE_CHUNK;
+	op->limit = core_sizes.expire_chunk;
 	op->relaxed = true;
 	op->done = expired;
 	op->arg = c;

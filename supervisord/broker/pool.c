@@ -127,6 +127,17 @@ pool_touch(struct pool *p)
 		list_append(&p->broker->core->dirty, &p->dirty);
 }
 
+void
+pools_touch(struct core *c)
+{
+	struct pool *p, *next;
+
+	HASH_ITER(hh, c->pools, p, next)
+	{
+		pool_touch(p);
+	}
+}
+
 bool
 pool_open(const struct pool *p)
 {

@@ -94,7 +94,6 @@ void
 put_again(struct core *c)
 {
 	struct list *l, *tmp;
-	struct pool *p, *next;
 
 	if (list_empty(&c->kept))
 		return;
@@ -120,10 +119,7 @@ put_again(struct core *c)
 		}
 		store_add(c->broker->store, op);
 	}
-	HASH_ITER(hh, c->pools, p, next)
-	{
-		pool_touch(p);
-	}
+	pools_touch(c);
 }
 
 /* --- changes -------------------------------------------------------------- */

@@ -9,7 +9,8 @@
 static enum queue_error
 check_function(const struct pool *p, const struct submission *s)
 {
-	if (s->func == NULL || *s->func == '\0' ||
+	/* A command that is run once per task needs no function's name. */
+	if (s->func == NULL || (*s->func == '\0' && !p->config.exec) ||
 	    strlen(s->func) > WIRE_FUNC_MAX)
 		return QERR_BAD_VALUE;
 	if (p->functions == NULL)
@@ -82,7 +83,7 @@ is_fleeting(const struct pool *p, const struct task_row *row)
 {
 	return p->config.durability == DURABLE_NONE && row->key == NULL &&
 	       row->then == NULL && row->group == 0 && row->schedule == 0 &&
-	       p->queue.count < 2 * WINDOW_KEEP;
+	       p->queue.count < 2 * core_sizes.window_keep;
 }
 
 /* A new task is known: it waits for its turn, or for its time. */

@@ -12,8 +12,8 @@ size_of(const struct task *t)
 	return t->row.payload != NULL ? t->row.payload->size : 0;
 }
 
-static bool
-beyond(const struct pool *p, int64_t rank, uint64_t id)
+bool
+window_beyond(const struct pool *p, int64_t rank, uint64_t id)
 {
 	return p->more &&
 	       (rank != p->edge_rank ? rank > p->edge_rank : id > p->edge_id);
@@ -22,9 +22,9 @@ beyond(const struct pool *p, int64_t rank, uint64_t id)
 void
 window_lower(struct pool *p, int64_t rank, uint64_t id)
 {
-	bool inside = !beyond(p, rank, id);
+	bool inside = !window_beyond(p, rank, id);
 
-	p->more = true;
+	p->more = p->lowered = true;
 	if (inside) {
 		p->edge_rank = rank;
 		p->edge_id = id - 1;
@@ -48,7 +48,7 @@ compact(struct pool *p, uint32_t keep)
 
 	heap_sort(q);
 	count = q->count;
-	p->more = true;
+	p->more = p->lowered = true;
 	p->edge_rank = q->at[keep - 1].a;
 	p->edge_id = q->at[keep - 1].b;
 	/* From the end: a sorted array stays sorted when its last goes. What
@@ -59,7 +59,8 @@ compact(struct pool *p, uint32_t keep)
 		if (droppable(t))
 			task_forget(t);
 	}
-	p->compact_at = MAX_OF(2 * WINDOW_KEEP, q->count + WINDOW_KEEP);
+	p->compact_at = MAX_OF(
+	    2 * core_sizes.window_keep, q->count + core_sizes.window_keep);
 }
 
 void
@@ -79,9 +80,9 @@ window_push(struct task *t)
 	t->place = PLACE_QUEUE;
 	p->bytes += size_of(t);
 	if (p->compact_at == 0)
-		p->compact_at = 2 * WINDOW_KEEP;
+		p->compact_at = 2 * core_sizes.window_keep;
 	if (p->queue.count > p->compact_at)
-		compact(p, WINDOW_KEEP);
+		compact(p, core_sizes.window_keep);
 	else if (p->bytes > 2 * (uint64_t)WINDOW_BYTES && p->queue.count > 16)
 		compact(p, p->queue.count / 2);
 	pool_touch(p);
@@ -121,7 +122,8 @@ window_enter(struct task *t)
 {
 	struct pool *p = t->pool;
 
-	if (!t->fleeting && beyond(p, t->row.rank, t->row.id)) {
+	if (!t->fleeting &&
+	    (window_beyond(p, t->row.rank, t->row.id) || cancel_skips(t))) {
 		task_forget(t);
 		pool_touch(p);
 		return;
@@ -149,9 +151,9 @@ window_row(struct pool *p, struct task_row *row)
 		task_row_done(row);
 		return;
 	}
-	t = beyond(p, row->rank, row->id) ? NULL : task_new(p);
+	t = window_beyond(p, row->rank, row->id) ? NULL : task_new(p);
 	if (t == NULL) {
-		if (!beyond(p, row->rank, row->id))
+		if (!window_beyond(p, row->rank, row->id))
 			window_lower(p, row->rank, row->id);
 		task_row_done(row);
 		pool_touch(p);
@@ -182,11 +184,13 @@ refilled(struct store_op *op)
 		pool_touch(p);
 		return;
 	}
-	p->more = op->more;
-	if (op->more && op->count > 0) {
+	if (p->lowered) {
+		/* What is read begins beyond a gap: it is read again. */
+	} else if (op->more && op->count > 0) {
 		p->edge_rank = op->rows[op->count - 1].rank;
 		p->edge_id = op->rows[op->count - 1].id;
 	} else {
+		p->more = false;
 		p->edge_rank = INT64_MAX;
 		p->edge_id = UINT64_MAX;
 	}
@@ -196,15 +200,26 @@ refilled(struct store_op *op)
 	pool_touch(p);
 }
 
+/* All that is in memory comes after something that is not. */
+static bool
+starved(const struct pool *p)
+{
+	const struct heap *q = &p->queue;
+
+	return q->count > 0 && window_beyond(p, q->at[0].a, q->at[0].b);
+}
+
 void
 window_look(struct pool *p)
 {
 	struct core *c = p->broker->core;
 	struct store_op *op;
 
-	if (!p->configured || !p->more || p->refilling ||
-	    p->queue.count >= WINDOW_LOW || p->parked >= PARKED_MAX ||
-	    p->bytes >= WINDOW_BYTES)
+	if (!p->configured || !p->more || p->refilling)
+		return;
+	if (!starved(p) &&
+	    (p->queue.count >= core_sizes.window_low ||
+		p->parked >= PARKED_MAX || p->bytes >= WINDOW_BYTES))
 		return;
 	if (!put_well(c)) {
 		core_wake(c, c->sick_until);
@@ -219,9 +234,10 @@ window_look(struct pool *p)
 	op->relaxed = true;
 	op->after_rank = p->edge_rank;
 	op->after_id = p->edge_id;
-	op->limit = WINDOW_CHUNK;
+	op->limit = core_sizes.window_chunk;
 	op->done = refilled;
 	op->arg = p;
 	p->refilling = true;
+	p->lowered = false;
 	store_add(p->broker->store, op);
 }
