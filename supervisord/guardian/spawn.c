@@ -16,12 +16,14 @@
 #include "workers/launch/sys.h"
 
 /*
- * A lane is what one launch under way needs: a stack and scratch to run on,
- * and two low descriptors. There are as many as low descriptors suffice for.
+ * A lane is what one launch under way needs: a stack and scratch to run on, and
+ * two low descriptors. There are as many as low descriptors suffice for; when a
+ * launch needs more and there are none left, it is a dearer one.
  */
 #define LANES      ((LOOP_LOW_FDS - LOOP_NULL - 1) / 2)
 #define LANE_STACK 16384
 #define LANE_ROOM  49152
+#define LOW_MOST   8 /* descriptors beyond its output, of one launch */
 
 /* Often enough to let go of a log pipe soon, rare enough not to be seen. */
 #define STAGED_DELAY (5 * NS_PER_MS)
@@ -31,8 +33,10 @@ struct lane {
 	struct book *book; /* NULL: the lane is free */
 	int tid; /* the kernel clears it once the memory is ours again */
 	uint32_t unshared; /* the child sets it once the descriptors are */
-	bool staged;       /* order.out_fd and err_fd are to be closed */
-	int fds[SPAWN_FDS];
+	bool staged; /* order.out_fd and err_fd, and low, are to be closed */
+	int fds[SPAWN_FDS]; /* the child's to overwrite */
+	int low[LOW_MOST];
+	unsigned low_count;
 };
 
 static _Alignas(4096) char rooms[LANES][LANE_STACK + LANE_ROOM];
@@ -101,6 +105,13 @@ close_staged(const struct launch_order *o)
 		close(o->err_fd);
 }
 
+static void
+close_low(struct lane *l)
+{
+	while (l->low_count > 0)
+		close(l->low[--l->low_count]);
+}
+
 bool
 spawn_tidy(void)
 {
@@ -115,6 +126,7 @@ spawn_tidy(void)
 		if (l->staged &&
 		    (gone || __atomic_load_n(&l->unshared, __ATOMIC_ACQUIRE))) {
 			close_staged(&l->order);
+			close_low(l);
 			l->staged = false;
 		}
 		shared = shared || l->staged;
@@ -139,52 +151,72 @@ free_lane(void)
 	return NULL;
 }
 
-/* A child that shares the descriptors gives up all but the low ones. */
 static bool
 fits_a_lane(const struct spawn *s)
 {
 	size_t scratch = launch_scratch(s->book->data, s->book->size, s->spec);
 
-	return spawn_way == SPAWN_SHARED && scratch <= LANE_ROOM &&
-	       (s->fd_count > 0 ||
-		   (s->out_fd < LOOP_LOW_FDS && s->err_fd < LOOP_LOW_FDS));
+	return spawn_way == SPAWN_SHARED && scratch <= LANE_ROOM;
 }
 
 /*
- * One that gets more than its output has a descriptor table of its own from
- * the start: that is dearer in a large fleet, and has no need of low numbers.
+ * A child that shares the descriptors gives up all but the low ones: whatever
+ * it is to have gets a copy there. False: that cannot be.
+ */
+static bool
+stage_low(struct lane *l, const struct launch_order *o)
+{
+	if (o->out_fd >= LOOP_LOW_FDS || o->err_fd >= LOOP_LOW_FDS ||
+	    o->fd_count > LOW_MOST)
+		return false;
+	for (unsigned i = 0; i < o->fd_count; i++) {
+		int fd = fcntl(o->fds[i], F_DUPFD_CLOEXEC, LOOP_NULL + 1);
+
+		if (fd >= 0)
+			l->low[l->low_count++] = l->fds[i] = fd;
+		if (fd < 0 || fd >= LOOP_LOW_FDS) {
+			close_low(l);
+			return false;
+		}
+	}
+	return true;
+}
+
+/*
+ * Where the low descriptors do not suffice, the child has a descriptor table of
+ * its own from the start: a copy of all, which is dearer in a large fleet.
  */
 static pid_t
 spawn_shared(struct lane *l, const struct launch_order *o, struct book *book)
 {
 	char *room = rooms[l - lanes];
-	bool own_table = o->fd_count > 0;
+	bool low = stage_low(l, o);
 	pid_t pid;
 	int error;
 
+	for (unsigned i = 0; !low && i < o->fd_count; i++)
+		l->fds[i] = o->fds[i];
 	l->order = *o;
-	l->order.unshare_from = own_table ? 0 : LOOP_LOW_FDS;
+	l->order.fds = l->fds;
+	l->order.unshare_from = low ? LOOP_LOW_FDS : 0;
 	l->order.ret_unshared = &l->unshared;
 	l->order.scratch = room + LANE_STACK;
 	l->order.scratch_size = LANE_ROOM;
-	for (unsigned i = 0; i < o->fd_count; i++)
-		l->fds[i] = o->fds[i];
-	l->order.fds = l->fds;
 	l->unshared = 0;
 	l->tid = 1;
 	pid = clone(launch_child, room + LANE_STACK,
-	    CLONE_VM | (own_table ? 0 : CLONE_FILES) | CLONE_CHILD_CLEARTID |
-		SIGCHLD,
+	    CLONE_VM | (low ? CLONE_FILES : 0) | CLONE_CHILD_CLEARTID | SIGCHLD,
 	    &l->order, NULL, NULL, &l->tid);
 	error = errno;
 	if (pid < 0) {
 		l->tid = 0;
+		close_low(l);
 		return -error;
 	}
 	l->book = book;
-	l->staged = !own_table;
-	if (own_table)
-		close_staged(&l->order);
+	l->staged = low;
+	if (!low)
+		close_staged(o);
 	lanes_busy++;
 	books_hold(book);
 	return pid;

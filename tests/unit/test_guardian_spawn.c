@@ -79,7 +79,7 @@ memory(const char *text, int number)
 
 /* Each lies where another one, or the end of its own output, is to go. */
 static void
-descriptors_get_their_places(uint64_t spec)
+descriptors_get_their_places(uint64_t spec, int lowest)
 {
 	int fds[] = { memory("a", 6), memory("b", 5), memory("c", 4),
 		memory("d", 200) };
@@ -95,14 +95,16 @@ descriptors_get_their_places(uint64_t spec)
 		.fd_count = N_ELEMENTS(fds) };
 
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-	s.out_fd = pipes[1];
+	/* No low number for its output: a table of its own from the start. */
+	s.out_fd = fcntl(pipes[1], F_DUPFD_CLOEXEC, lowest);
+	close(pipes[1]);
 	assert_int_equal(wait_for(spawn_child(&s)), 0);
 	while ((got = read(pipes[0], text + n, sizeof text - 1 - n)) > 0)
 		n += (size_t)got;
 	text[n] = '\0';
 	assert_string_equal(text, "abcd3\n4\n5\n6\n");
 	close(pipes[0]);
-	assert_int_equal(fcntl(pipes[1], F_GETFD), -1);
+	assert_int_equal(fcntl(s.out_fd, F_GETFD), -1);
 	for (size_t i = 0; i < N_ELEMENTS(fds); i++) {
 		assert_int_equal(fcntl(fds[i], F_GETFD), FD_CLOEXEC);
 		close(fds[i]);
@@ -155,7 +157,8 @@ launch_all_kinds(void)
 	output_of(at_echo, "no12,12 x\n");
 	assert_false(spawn_failed(5, &stage, &error));
 	output_of(at_huge, "no12,12 x\n");
-	descriptors_get_their_places(at_cats);
+	descriptors_get_their_places(at_cats, 10);
+	descriptors_get_their_places(at_cats, LOOP_LOW_FDS);
 	stage_of(at_none, STAGE_EXEC, ENOENT);
 	stage_of(0, STAGE_SPEC, EPROTO);
 	stage_of(rig_book.size, STAGE_SPEC, EPROTO);
