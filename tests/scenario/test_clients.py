@@ -1,0 +1,169 @@
+"""The client libraries against a real queue: Python's by what it promises, and
+the examples of workers/client/README.md as they stand there."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+import driver
+from driver import eventually
+from test_queue import Queue, worker
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CLIENT = os.path.join(ROOT, "workers", "client")
+sys.path.insert(0, CLIENT)
+
+from supervisor_tasks import Client, Lost, Refused, TaskFailed # pylint: disable=wrong-import-position
+
+
+def tasks_socket(sup):
+    """Its path, once the broker has made it."""
+    path = os.path.join(sup.run_dir, "tasks.sock")
+    return eventually(lambda: os.path.exists(path) and path, what="tasks.sock")
+
+
+class Python(Queue):
+    def start(self, settings="threads = 2;", tasks=""):
+        sup = self.fleet(math=worker(settings, tasks))
+        self.socket = tasks_socket(sup)
+        return sup
+
+    def client(self, **options):
+        client = Client(self.socket, **options)
+        self.addCleanup(client.close)
+        return client
+
+    def test_submit_wait_call(self):
+        self.start()
+        queue = self.client()
+        number = queue.submit("math", "add", [1, 2], priority="low", key="k", delay=0.05)
+        self.assertEqual(queue.submit("math", "add", [1, 2], key="k"), number)
+        task = queue.wait(number, 20)
+        self.assertEqual((task["state"], task["result"], task["key"]), ("done", 3, "k"))
+        self.assertEqual(queue.call("math", "echo", {"ä": [None, 1.5]}), {"ä": [None, 1.5]})
+        with self.assertRaises(TaskFailed) as failed:
+            queue.call("math", "fail", "no luck")
+        self.assertIn("no luck", failed.exception.task["error"])
+        self.assertEqual(queue.task(number)["result"], 3)
+        self.assertEqual([t["id"] for t in queue.tasks("math", state="done")][-1], number)
+        self.assertEqual(queue.queue("math")[0]["worker"], "math")
+
+    def test_refusals_have_names(self):
+        self.start(tasks="max_queue = 3;")
+        queue = self.client()
+        for name, wrong in (("unknown-worker", lambda: queue.submit("no", "add")),
+                            ("unknown-task", lambda: queue.task(12345)),
+                            ("bad-value", lambda: queue.submit("math", "add", prio=1))):
+            with self.assertRaises(Refused) as refused:
+                wrong()
+            self.assertEqual(refused.exception.name, name)
+        queue.pause("math")
+        answers = queue.submit_many([("math", "echo", n) for n in range(6)], return_errors=True)
+        self.assertEqual([getattr(a, "name", None) for a in answers],
+                         [None] * 3 + ["queue-full"] * 3)
+        with self.assertRaises(TimeoutError):
+            queue.wait(answers[0], 0.05)
+        queue.cancel(answers[0])
+        self.assertEqual(queue.wait(answers[0], 20)["state"], "cancelled")
+        queue.resume("math")
+        self.assertEqual(queue.wait(answers[2], 20)["result"], 2)
+        with self.assertRaises(ValueError):
+            queue.submit("math", "echo", "x" * (1 << 20))
+
+    def test_callbacks_and_progress(self):
+        self.start()
+        queue = self.client()
+        over, heard, told = threading.Event(), [], []
+
+        def done(task, error):
+            try:
+                queue.task(task["id"])
+            except RuntimeError as refused: # it would wait for itself
+                heard.append((task["state"], error, str(refused)))
+            over.set()
+        number = queue.submit("math", "polite")
+        queue.on_done(number, done, told.append)
+        eventually(lambda: queue.task(number)["progress"], what="progress")
+        queue.cancel(number)
+        self.assertTrue(over.wait(20))
+        self.assertEqual(heard[0][:2], ("cancelled", None))
+        self.assertTrue(all(t["share"] == 0.25 for t in told))
+
+    def test_many_threads_and_a_killed_broker(self):
+        sup = self.start("processes = 2; threads = 2;")
+        queue = self.client(keys=True)
+        numbers, errors = [], []
+
+        def work(first):
+            try:
+                for n in range(first, first + 100):
+                    numbers.append(queue.submit("math", "echo", n))
+                    if n % 10 == 0:
+                        self.assertEqual(queue.wait(numbers[-1], 60)["state"], "done")
+            except Exception as error: # pylint: disable=broad-except
+                errors.append(error)
+        threads = [threading.Thread(target=work, args=(1000 * n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for least in (20, 120, 220):
+            eventually(lambda l=least: len(numbers) >= l or errors, 60, "%d submitted" % least)
+            os.kill(self.broker(sup), signal.SIGKILL)
+        for thread in threads:
+            thread.join(100)
+        self.assertEqual(errors, [])
+        self.assertEqual(len(set(numbers)), 400)
+        self.assertEqual(sorted(queue.wait(n, 60)["result"] for n in numbers),
+                         sorted(1000 * t + n for t in range(4) for n in range(100)))
+
+    def test_patience_ends(self):
+        sup = self.start()
+        queue = self.client(patience=0.2)
+        queue.pause("math")
+        number = queue.submit("math", "echo")
+        waiting = []
+
+        def wait():
+            try:
+                queue.wait(number)
+            except Lost as error:
+                waiting.append(error)
+        thread = threading.Thread(target=wait)
+        thread.start()
+        sup.ctl_ok("shutdown")
+        thread.join(30)
+        self.assertEqual(len(waiting), 1)
+        with self.assertRaises(OSError):
+            queue.submit("math", "echo")
+
+
+class Readme(Queue):
+    def block(self, language):
+        text = driver.read(os.path.join(CLIENT, "README.md"))
+        return re.search(r"^```%s\n(.*?)^```$" % language, text, re.M | re.S).group(1)
+
+    def start(self):
+        sup = self.fleet(math=worker("threads = 4;"))
+        return dict(os.environ, PYTHONPATH=CLIENT,
+                    SUPERVISOR_TASKS=tasks_socket(sup))
+
+    def test_python(self):
+        out = subprocess.run(["/usr/bin/python3", "-c", self.block("python")], env=self.start(),
+                             stdout=subprocess.PIPE, text=True, timeout=60, check=True).stdout
+        self.assertEqual(out.splitlines(), ["done 6", "9", "failed no luck", "1000 45",
+                                            "unknown-worker 4", "[('math', True)]"])
+
+    def test_c(self):
+        source = os.path.join(self.dir, "example.c")
+        with open(source, "w", encoding="utf-8") as f:
+            f.write(self.block("c"))
+        archive = os.path.join(driver.BUILD, "libsupervisor.a")
+        program = os.path.join(self.dir, "example")
+        flags = os.environ.get("EXAMPLE_CFLAGS", "").split()
+        subprocess.run(["cc", *flags, "-I", os.path.join(ROOT, "workers", "include"), "-o", program,
+                        source, archive], check=True)
+        out = subprocess.run([program], env=self.start(), stdout=subprocess.PIPE, text=True,
+                             timeout=60, check=True).stdout
+        self.assertEqual(out, "task 1 is done: 6\n")
