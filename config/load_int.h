@@ -178,7 +178,7 @@ int hybrid_check(struct loading *l, const struct slots *own,
 
 /* --- sockets.c, schedules.c: the sections --- */
 extern const struct type type_listen, type_sockets, type_func, type_json,
-    type_cron, type_zone;
+    type_every, type_cron, type_zone;
 int sockets_read(struct loading *l);
 int schedules_read(struct loading *l);
 

@@ -56,6 +56,18 @@ read_json(struct reader *r, const config_setting_t *s,
 }
 
 static int
+read_every(struct reader *r, const config_setting_t *s,
+    const struct setting *row, void *field)
+{
+	int64_t *every = field;
+	int err = type_duration.read(r, s, row, every);
+
+	if (err == 0 && *every < EVERY_MIN)
+		return fail(r->l, s, "must be at least 10ms");
+	return err;
+}
+
+static int
 read_cron(struct reader *r, const config_setting_t *s,
     const struct setting *row, void *field)
 {
@@ -148,8 +160,8 @@ check_worker(struct loading *l, const config_setting_t *s,
 }
 
 static int
-check_times(struct loading *l, const config_setting_t *s,
-    const struct slots *own, const struct schedule *to)
+check_times(
+    struct loading *l, const config_setting_t *s, const struct slots *own)
 {
 	const config_setting_t *every = slot(own, "every");
 	const config_setting_t *cron = slot(own, "cron");
@@ -162,8 +174,6 @@ check_times(struct loading *l, const config_setting_t *s,
 	if (cron == NULL && slot(own, "timezone") != NULL)
 		err = fail(l, slot(own, "timezone"),
 		    "goes with cron: only the calendar has a time zone");
-	if (every != NULL && to->every < EVERY_MIN)
-		err = fail(l, every, "must be at least 10ms");
 	return err;
 }
 
@@ -172,11 +182,12 @@ check(struct loading *l, const config_setting_t *s, const struct slots *own,
     struct schedule *to)
 {
 	const struct worker *w = NULL;
-	int err = check_times(l, s, own, to);
+	int err = check_times(l, s, own);
 
 	if (slot(own, "task") == NULL)
 		err = fail(l, s, "task is missing: the worker that gets it");
-	else if (check_worker(l, slot(own, "task"), to, &w) < 0)
+	else if (to->task != NULL &&
+		 check_worker(l, slot(own, "task"), to, &w) < 0)
 		err = -EINVAL;
 	if (slot(own, "func") == NULL) {
 		if (w != NULL && w->hybrid && w->tasks.mode != TASK_MODE_EXEC)
@@ -211,7 +222,9 @@ read_element(struct loading *l, const config_setting_t *s, const char *name,
 	err = named_slots(l, s, schema_schedule, &own);
 	if (slots_read(&r, &own, presets, schema_schedule, to) < 0)
 		err = -EINVAL;
-	return err == 0 && !l->nomem ? check(l, s, &own, to) : err;
+	if (!l->nomem && check(l, s, &own, to) < 0)
+		err = -EINVAL;
+	return err;
 }
 
 static const char *
@@ -245,6 +258,8 @@ schedules_read(struct loading *l)
 
 const struct type type_func = { "a name", read_func, same_string };
 const struct type type_json = { "JSON text", read_json, same_string };
+const struct type type_every = { "a duration (\"10s\", or a number of seconds)",
+	read_every, same_int64 };
 const struct type type_cron = { "a time such as \"0 3 * * *\"", read_cron,
 	same_string };
 const struct type type_zone = { "a time zone", read_zone, same_string };

@@ -281,7 +281,7 @@ const struct setting schema_schedule[] = {
 	  .help = "the function" },
 	{ "args", &type_json, SCHEDULE(args),
 	  .help = "its arguments, as JSON" },
-	{ "every", &type_duration, SCHEDULE(every), .max = 10 * YEAR_NS,
+	{ "every", &type_every, SCHEDULE(every), .max = 10 * YEAR_NS,
 	  .help = "time from one to the next" },
 	{ "cron", &type_cron, SCHEDULE(cron),
 	  .help = "times of the calendar" },

@@ -257,10 +257,13 @@ read_element(struct loading *l, const config_setting_t *s, const char *name,
 		err = -EINVAL;
 	if (slot(&own, "listen") == NULL)
 		err = fail(l, s, "listen is missing");
-	if (err == 0 && !l->nomem)
-		err = check_kind(l, &own, to);
-	if (err == 0 && !l->nomem)
-		err = check_address(l, g, slot(&own, "listen"), to);
+	/* Without an address there is nothing to compare. */
+	if ((to->host != NULL && to->port != NULL) || to->path != NULL) {
+		if (check_kind(l, &own, to) < 0)
+			err = -EINVAL;
+		if (check_address(l, g, slot(&own, "listen"), to) < 0)
+			err = -EINVAL;
+	}
 	return err;
 }
 

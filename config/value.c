@@ -170,7 +170,7 @@ static int
 read_int(struct reader *r, const config_setting_t *s, const struct setting *row,
     void *field)
 {
-	int64_t n;
+	int64_t n = 0;
 	int err = read_whole(r, s, row, &n);
 
 	if (err == 0)

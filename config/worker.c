@@ -232,9 +232,8 @@ read_element(struct loading *l, const config_setting_t *s, const char *name,
 		err = -EINVAL;
 	if (slot(&all, "command") == NULL && slot(&all, "module") == NULL)
 		err = fail(l, s, "command or module is missing");
-	/* What could not be read is not compared. */
-	if (err == 0 && !l->nomem)
-		err = hybrid_check(l, &own, &all, w);
+	if (!l->nomem && hybrid_check(l, &own, &all, w) < 0)
+		err = -EINVAL;
 	if (err == 0)
 		err = check_worker(g, w);
 	return err;

@@ -49,6 +49,7 @@ make_snapshot(struct buf *b, const char *p, size_t size)
 {
 	const char *end = p + size, *next, *line;
 	char name[64] = TOP;
+	const int64_t zone = 0;
 	struct buf matches;
 
 	buf_init(&matches);
@@ -69,6 +70,7 @@ make_snapshot(struct buf *b, const char *p, size_t size)
 		p = line;
 	} while (p < end);
 	add_record(b, 2, "/f/*.cfg", matches.data, matches.size);
+	add_record(b, 3, "zone:Europe/Berlin", &zone, sizeof zone);
 	buf_done(&matches);
 }
 
@@ -98,8 +100,37 @@ check_worker(const struct fleet *fleet, const struct worker *w)
 	assert(w->rules.backoff.factor >= 1);
 	assert(w->out.kind != OUTPUT_STDOUT);
 	assert(w->out.file == NULL || w->out.file[0] == '/');
+	assert(w->threads >= 1 && w->threads <= FLEET_THREADS);
+	assert(w->hybrid || (w->module == NULL && !w->autoscale.on));
+	assert(w->hybrid || w->recycle.max_tasks == 0);
+	assert(w->module == NULL || w->argv[1] == NULL);
+	assert(!w->autoscale.on || (w->processes >= w->autoscale.min &&
+				       w->processes <= w->autoscale.max));
+	for (char **s = w->sockets; s != NULL && *s != NULL; s++)
+		assert(fleet_socket(fleet, *s) != NULL);
 	check_environment(w->environment);
 	fleet_fill(w->argv[0], 12345, filled, sizeof filled);
+}
+
+static void
+check_beside(const struct fleet *fleet)
+{
+	for (size_t i = 0; i < fleet->sockets_count; i++) {
+		const struct socket_setting *s = fleet->sockets[i];
+
+		assert(fleet_socket(fleet, s->name) == s);
+		if (s->kind == SOCKET_UNIX)
+			assert(s->path[0] == '/' && strlen(s->path) < 108);
+		else
+			assert(s->host != NULL && s->port != NULL);
+	}
+	for (size_t i = 0; i < fleet->schedules_count; i++) {
+		const struct schedule *s = fleet->schedules[i];
+
+		assert(fleet_find(fleet, s->task)->hybrid);
+		assert(s->func != NULL);
+		assert((s->cron != NULL) == (s->every == 0));
+	}
 }
 
 /* What was read can be read again from what it left behind. */
@@ -123,6 +154,7 @@ check_again(const struct fleet *fleet, struct buf *snapshot)
 	for (size_t i = 0; i < diff.count; i++)
 		assert(diff.workers[i].change == CHANGE_KEPT);
 	assert(diff.fixed[0] == '\0');
+	assert(!diff.sockets && !diff.schedules);
 	fleet_diff_done(&diff);
 	fleet_free(again);
 	buf_done(&errors);
@@ -152,6 +184,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(errors.size == 0);
 		for (size_t i = 0; i < fleet->count; i++)
 			check_worker(fleet, fleet->workers[i]);
+		check_beside(fleet);
 		if (!load.pid1)
 			check_again(fleet, &snapshot);
 		fleet_free(fleet);
