@@ -81,6 +81,14 @@ disk_fails(int *countdown)
 	return fails;
 }
 
+static inline void
+disk_set(int *countdown, int n)
+{
+	pthread_mutex_lock(&disk.lock);
+	*countdown = n;
+	pthread_mutex_unlock(&disk.lock);
+}
+
 #define REAL(f)         (((struct disk_file *)(void *)(f))->real)
 #define PASS(f, m, ...) REAL(f)->pMethods->m(REAL(f), __VA_ARGS__)
 

@@ -66,7 +66,7 @@ a_flush_that_failed_leaves_nothing_behind(void **state)
 
 	rig_open(r);
 	assert_int_equal(try_submit(r, "1", &before), QERR_NONE);
-	disk.fail_syncs = 1;
+	disk_set(&disk.fail_syncs, 1);
 	assert_int_equal(try_submit(r, "2", &failed), QERR_STORE);
 	until(r, false);
 	assert_non_null(strstr(r->words, "input/output error"));
@@ -93,8 +93,8 @@ a_failed_flush_that_began_the_log_anew_loses_nothing(void **state)
 		assert_int_equal(try_submit(r, "1", &ids[i]), QERR_NONE);
 	/* Whoever brings all of the log home has the next commit begin it. */
 	assert_int_equal(rig_number(r, "PRAGMA wal_checkpoint(PASSIVE)"), 0);
-	disk.pass_syncs = 1; /* of the log's header */
-	disk.fail_syncs = 1;
+	disk_set(&disk.pass_syncs, 1); /* of the log's header */
+	disk_set(&disk.fail_syncs, 1);
 	assert_int_equal(try_submit(r, "2", &failed), QERR_STORE);
 	until(r, false);
 	until(r, true);
@@ -115,7 +115,7 @@ what_failed_may_be_added_again(void **state)
 
 	rig_open(r);
 	op = rig_submit_op(rig_row(r, "a", "1"));
-	disk.fail_writes = 1;
+	disk_set(&disk.fail_writes, 1);
 	assert_int_equal(rig_do(r, op), QERR_STORE);
 	until(r, false);
 	assert_non_null(strstr(r->words, "disk full"));
@@ -124,7 +124,7 @@ what_failed_may_be_added_again(void **state)
 	id = op->row->id;
 	store_op_free(op);
 	op = rig_finish_op(id, TASK_DONE, "[1]");
-	disk.fail_writes = 1;
+	disk_set(&disk.fail_writes, 1);
 	assert_int_equal(rig_do(r, op), QERR_STORE);
 	until(r, false);
 	until(r, true);
@@ -144,7 +144,7 @@ while_it_is_broken_everything_fails_at_once(void **state)
 	int64_t began;
 
 	rig_open(r);
-	disk.fail_writes = 1000000;
+	disk_set(&disk.fail_writes, 1000000);
 	assert_int_equal(try_submit(r, "1", &id), QERR_STORE);
 	until(r, false);
 	began = clock_mono();
@@ -152,7 +152,7 @@ while_it_is_broken_everything_fails_at_once(void **state)
 		assert_int_equal(try_submit(r, "1", &id), QERR_STORE);
 	/* The pauses between two tries grow; they are not per operation. */
 	assert_true(clock_mono() - began < 10 * NS_PER_SEC);
-	disk.fail_writes = 0;
+	disk_set(&disk.fail_writes, 0);
 	until(r, true);
 	assert_int_equal(try_submit(r, "1", &id), QERR_NONE);
 }
