@@ -39,7 +39,7 @@ broker_want(bool wanted)
 		helper_finish(&broker);
 		loop_timer(TIMER_BROKER_PATIENCE, clock_mono() + PATIENCE);
 	} else {
-		hybrid_forget_ended();
+		hybrid_forget_ended(false);
 	}
 }
 
@@ -83,7 +83,7 @@ broker_ended(const siginfo_t *info)
 	if (broker.wanted)
 		return;
 	news_up(MSG_BROKER_UP, 0);
-	hybrid_forget_ended();
+	hybrid_forget_ended(false);
 }
 
 /* --- its requests -------------------------------------------------------- */

@@ -203,20 +203,24 @@ hybrid_restore(struct slot *s, uint32_t threads, int task_fd, int memory_fd)
 
 /* --- all of them --------------------------------------------------------- */
 
-void
-hybrid_forget_ended(void)
+unsigned
+hybrid_forget_ended(bool told)
 {
+	unsigned n = 0;
 	uint32_t next;
 
 	for (uint32_t i = chain.first; i != TABLE_NONE; i = next) {
 		struct slot *s = &table_slots[i];
 
 		next = s->hybrid_next;
-		if (s->child.state != CHILD_EXITED)
+		if (s->child.state != CHILD_EXITED ||
+		    (told && (s->hybrid & HYBRID_TOLD_EXIT) == 0))
 			continue;
 		hybrid_close(s);
 		news_free_if_done(s);
+		n++;
 	}
+	return n;
 }
 
 void

@@ -28,8 +28,12 @@ void hybrid_done(uint32_t slot, uint32_t gen);
 /* Nobody will be told any more. */
 void hybrid_close(struct slot *s);
 
-/* There is no broker and will be none: ended ones need not wait for it. */
-void hybrid_forget_ended(void);
+/*
+ * Ended ones need not wait any longer: there is no broker and will be none, or
+ * there is no room. told: only those whose end the broker that runs has been
+ * told, for it has them open itself. How many.
+ */
+unsigned hybrid_forget_ended(bool told);
 /* A new broker knows nothing. */
 void hybrid_untold(void);
 /* Tells the broker what it has not been told. 0, -EAGAIN or -errno. */

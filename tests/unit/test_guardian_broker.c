@@ -457,6 +457,39 @@ without_broker_it_ends_with_the_process(void **state)
 	rig_quit(0);
 }
 
+/* A guardian with few descriptors, and a broker that never is done. */
+static void
+no_room_costs_what_ended_ones_wrote(void **state)
+{
+	static struct msg m;
+	struct msg_launch l = {
+		.cookie = 3, .book = 1, .threads = 1, .name = "hash:0"
+	};
+	unsigned told = 0;
+
+	(void)state;
+	rig_start_as(128, 0, 0);
+	l.spec = shell("exit 0", NULL);
+	want_broker(1);
+	rig_accept_broker();
+	for (int i = 0; i < 200; i++) {
+		rig_send(MSG_LAUNCH, &l, -1);
+		do {
+			rig_receive(&m);
+		} while (m.type != MSG_LAUNCHED && m.type != MSG_NOT_LAUNCHED);
+		assert_int_equal(m.type, MSG_LAUNCHED);
+		rig_until(MSG_EXITED, &m);
+		rig_ack(&m.u.EXITED);
+		while (told <= (unsigned)i) {
+			rig_receive_from(rig.broker, &m);
+			if (m.fd >= 0)
+				close(m.fd);
+			told += m.type == MSG_CHANNEL_EXIT;
+		}
+	}
+	quit_with_broker();
+}
+
 static void
 upgrade_keeps_task_sockets(void **state)
 {
@@ -566,6 +599,8 @@ main(int argc, char **argv)
 		    slot_waits_for_both_master_and_broker, rig_teardown),
 		cmocka_unit_test_teardown(
 		    without_broker_it_ends_with_the_process, rig_teardown),
+		cmocka_unit_test_teardown(
+		    no_room_costs_what_ended_ones_wrote, rig_teardown),
 		cmocka_unit_test_teardown(
 		    upgrade_keeps_task_sockets, rig_teardown),
 		cmocka_unit_test_teardown(
