@@ -401,6 +401,7 @@ drive_exited(struct master *m, const struct msg_child *msg)
 	if (it == NULL || !it->row->life.alive) {
 		/* Of an earlier process: told again, or nobody's. */
 		record_exit(m, crew_find(&m->crew, msg->name), msg, &e);
+		to_broker_exited_before(m, msg, &e);
 		return;
 	}
 	memory_begin(m->memory, it->row);

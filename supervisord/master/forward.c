@@ -104,6 +104,7 @@ lose(struct forward *f, const char *why)
 	f->pending = NULL;
 	HASH_ITER(hh, lost, p, tmp)
 	{
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): uthash's links */
 		HASH_DEL(lost, p);
 		if (p->r != NULL)
 			answer_lost(p->r, sent, why);

@@ -98,6 +98,8 @@ any_hybrid_lives(const struct master *m)
 	return false;
 }
 
+static bool begin(struct master *m);
+
 void
 to_broker_configure(struct master *m)
 {
@@ -105,6 +107,8 @@ to_broker_configure(struct master *m)
 					    (m->broker_wanted &&
 						any_hybrid_lives(m)) };
 
+	if (wanted.value && m->broker == NULL && !begin(m))
+		log_error("no memory for the link to the broker");
 	/* The config first: a broker finds it at its start. */
 	if (wanted.value)
 		keep_config(m);
@@ -187,24 +191,23 @@ lines_are_late(struct ev_loop *loop, ev_timer *timer, int events)
 }
 
 static void
-note_exit(struct to_broker *b, const struct instance *it,
-    const struct exit_info *e, bool lines)
+note_exit(struct to_broker *b, const struct msg_slot *slot, const char *name,
+    int pid, const char *words, bool lines)
 {
-	char words[EXIT_WORDS];
 	struct told *t = calloc(1, sizeof *t);
 
 	if (t == NULL)
 		return; /* the task's words lack the cause, that is all */
 	if (b->told_count == TOLD_MOST)
 		forget(b, LIST_ENTRY(b->told.next, struct told, link));
-	t->slot = (struct msg_slot){ it->row->slot, it->row->gen };
-	t->pid = e->pid;
+	t->slot = *slot;
+	t->pid = pid;
 	t->ready = !lines;
 	ev_now_update(b->m->loop);
 	t->at = ev_now(b->m->loop);
-	memcpy(t->name, it->row->name, sizeof t->name);
+	snprintf(t->name, sizeof t->name, "%s", name);
 	buf_init(&t->text);
-	buf_fmt(&t->text, "%s\n", exit_words(it, e, words, sizeof words));
+	buf_fmt(&t->text, "%s\n", words);
 	list_init(&t->link);
 	list_append(&b->told, &t->link);
 	b->told_count++;
@@ -216,13 +219,29 @@ void
 to_broker_exited(struct master *m, const struct instance *it,
     const struct exit_info *e, bool lines)
 {
+	struct msg_slot slot = { it->row->slot, it->row->gen };
+	char words[EXIT_WORDS];
+
 	if (!it->row->hybrid)
 		return;
 	if (m->broker != NULL)
-		note_exit(m->broker, it, e, lines);
+		note_exit(m->broker, &slot, it->row->name, e->pid,
+		    exit_words(it, e, words, sizeof words), lines);
 	/* The last one may have gone that the broker was still there for. */
 	if (m->broker_wanted && !to_broker_is_wanted(m->fleet))
 		to_broker_configure(m);
+}
+
+void
+to_broker_exited_before(
+    struct master *m, const struct msg_child *child, const struct exit_info *e)
+{
+	struct msg_slot slot = { child->slot, child->gen };
+	char words[EXIT_WORDS];
+
+	if (m->broker != NULL)
+		note_exit(m->broker, &slot, child->name, e->pid,
+		    exit_words(NULL, e, words, sizeof words), false);
 }
 
 void
@@ -355,11 +374,8 @@ to_broker_stopping(struct master *m, const struct instance *it)
 static bool
 begin(struct master *m)
 {
-	struct to_broker *b = m->broker;
+	struct to_broker *b = m->broker = calloc(1, sizeof *b);
 
-	if (b != NULL)
-		return true;
-	b = m->broker = calloc(1, sizeof *b);
 	if (b == NULL)
 		return false;
 	b->m = m;
@@ -378,7 +394,7 @@ to_broker_connect(struct master *m, int pid)
 	unsigned i;
 
 	m->broker_pid = pid;
-	r = begin(m) ? channel_pair(pair) : -ENOMEM;
+	r = m->broker != NULL || begin(m) ? channel_pair(pair) : -ENOMEM;
 	if (r < 0) {
 		log_error("no channel to the broker: %s", strerror(-r));
 		return;

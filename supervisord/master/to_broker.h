@@ -15,6 +15,7 @@ struct exit_info;
 struct fleet;
 struct instance;
 struct master;
+struct msg_child;
 
 /* Does anybody in the fleet take tasks, or is anything submitted by itself? */
 bool to_broker_is_wanted(const struct fleet *fleet);
@@ -35,6 +36,10 @@ void to_broker_stopping(struct master *m, const struct instance *it);
 /* A hybrid instance has ended; `lines`: its last lines are on their way. */
 void to_broker_exited(struct master *m, const struct instance *it,
     const struct exit_info *e, bool lines);
+
+/* An earlier master has seen this exit, and may not have told of it. */
+void to_broker_exited_before(
+    struct master *m, const struct msg_child *child, const struct exit_info *e);
 
 /* The last lines of an exit have come; "" when there are none. */
 void to_broker_lines(

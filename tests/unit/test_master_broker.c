@@ -371,6 +371,26 @@ an_exit_without_a_broker_is_told_the_next_one(void **state)
 	close(fd);
 }
 
+static void
+an_exit_the_master_before_has_seen_is_told(void **state)
+{
+	struct msg_child *c;
+	struct rig r;
+	int fd;
+
+	(void)state;
+	begin(&r);
+	r.workers[0].rules.restart = RESTART_NEVER;
+	c = running(&r);
+	ends(&r, c, CLD_KILLED, SIGABRT);
+	rig_kill(&r);
+	rig_start(&r);
+	fd = broker(&r);
+	expect_told(fd, 5, "killed by SIGABRT\n");
+	expect_nothing(fd);
+	close(fd);
+}
+
 /* --- what it asks for ----------------------------------------------------- */
 
 static void
@@ -620,6 +640,7 @@ main(void)
 		cmocka_unit_test(an_exit_waits_for_its_lines),
 		cmocka_unit_test(lines_that_do_not_come_are_not_waited_for),
 		cmocka_unit_test(an_exit_without_a_broker_is_told_the_next_one),
+		cmocka_unit_test(an_exit_the_master_before_has_seen_is_told),
 		cmocka_unit_test(drained_one_is_bounced_by_its_ladder),
 		cmocka_unit_test(killed_one_starts_again_whatever_restart_says),
 		cmocka_unit_test(
