@@ -204,13 +204,14 @@ check_address(struct loading *l, struct gathering *g, const config_setting_t *s,
     const struct socket_setting *to)
 {
 	const struct socket_setting *first;
-	const char *port = to->kind == SOCKET_UNIX ? "" : to->port;
-	const char *host = to->kind == SOCKET_UNIX ? to->path : to->host;
+	const char *port = to->path != NULL ? "" : to->port;
+	const char *host = to->path != NULL ? to->path : to->host;
 	struct buf key;
 	const char *text;
 	int err = 0;
 
-	if (strcmp(port, "0") == 0)
+	/* NULL: no memory, or no address. */
+	if (host == NULL || port == NULL || strcmp(port, "0") == 0)
 		return 0;
 	buf_init(&key);
 	buf_fmt(&key, "%d %s %s", (int)to->kind,
@@ -257,8 +258,8 @@ read_element(struct loading *l, const config_setting_t *s, const char *name,
 		err = -EINVAL;
 	if (slot(&own, "listen") == NULL)
 		err = fail(l, s, "listen is missing");
-	/* Without an address there is nothing to compare. */
-	if ((to->host != NULL && to->port != NULL) || to->path != NULL) {
+	/* What is no address is of no kind. */
+	if (to->host != NULL || to->path != NULL) {
 		if (check_kind(l, &own, to) < 0)
 			err = -EINVAL;
 		if (check_address(l, g, slot(&own, "listen"), to) < 0)
