@@ -217,6 +217,8 @@ flight_due(struct limit *l)
 	if (!is_executed(h, t)) {
 		/* It waits behind others: if it begins right now, that is when
 		 * its time is up. */
+		if ((f->flags & ASKED_FLAGS) != 0)
+			ask_to_end(h, t);
 		set(f, now + ((f->flags & ASKED_FLAGS) != 0 ? grace_of(h)
 							    : timeout));
 	} else if ((f->flags & ASKED_FLAGS) != 0) {
