@@ -132,7 +132,7 @@ static bool
 answer(int fd, const struct request *r)
 {
 	r->path[strcspn(r->path, "?")] = '\0';
-	if (r->head ? strcmp(r->method, "HEAD") : strcmp(r->method, "GET"))
+	if (!r->head && strcmp(r->method, "GET") != 0)
 		return refuse(fd, "405 Method Not Allowed", false);
 	if (strcmp(r->path, "/") != 0)
 		return send_file(fd, r);

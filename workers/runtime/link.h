@@ -22,8 +22,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "supervisor/worker.h"
 #include "supervisord/proto/wire.h"
+#include "workers/include/supervisor/worker.h"
 #include "workers/runtime/frames.h"
 #include "workers/runtime/outbox.h"
 #include "workers/runtime/slots.h"
@@ -174,7 +174,7 @@ bool link_draining(void);
 bool link_in_child(void);
 
 /* Says why in the log and ends the process at once. */
-_Noreturn void link_die(int status, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
+void link_die(int status, const char *fmt, ...)
+    __attribute__((noreturn, format(printf, 2, 3)));
 
 #endif

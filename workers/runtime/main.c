@@ -126,11 +126,12 @@ forget_environment(void)
 static void
 fill_standard(void)
 {
-	int fd = open("/dev/null", O_RDWR);
+	int fd;
 
-	while (fd >= 0 && fd <= STDERR_FILENO)
-		fd = dup(fd);
-	if (fd > STDERR_FILENO)
+	while ((fd = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 &&
+	       fd <= STDERR_FILENO)
+		(void)fcntl(fd, F_SETFD, 0);
+	if (fd >= 0)
 		close(fd);
 }
 
