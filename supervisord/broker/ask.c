@@ -160,14 +160,14 @@ core_cancel(struct broker *b, uint64_t id, core_done_fn *done, void *arg)
 {
 	struct task *t = core_find(b, id);
 	struct store_op *op;
-	enum queue_error e = QERR_NONE;
 
 	core_clocks(b->core);
-	if (t != NULL && t->reading) {
+	if (t != NULL &&
+	    (t->reading || t->ending || (t->unsure && t->hand == NULL))) {
 		done(arg, QERR_STATE);
 		return;
 	}
-	if (t != NULL && (t->hand != NULL || t->place != PLACE_NOWHERE)) {
+	if (t != NULL) {
 		if (t->fleeting || t->hand != NULL) {
 			cancel_task(t);
 			done(arg, QERR_NONE);
@@ -184,16 +184,13 @@ core_cancel(struct broker *b, uint64_t id, core_done_fn *done, void *arg)
 			done(arg, QERR_NONE);
 		return;
 	}
-	if (t != NULL && (t->ending || t->unsure))
-		e = QERR_STATE;
-	op = e == QERR_NONE ? ask(b, STORE_CANCEL, cancelled,
-				  (struct asked){ .done = done, .arg = arg })
-			    : NULL;
+	op = ask(b, STORE_CANCEL, cancelled,
+	    (struct asked){ .done = done, .arg = arg });
 	if (op == NULL || !cancel_begins(b->core, id)) {
 		if (op != NULL)
 			free(op->arg);
 		store_op_free(op);
-		done(arg, e != QERR_NONE ? e : QERR_NO_MEMORY);
+		done(arg, QERR_NO_MEMORY);
 		return;
 	}
 	op->change.id = id;

@@ -25,7 +25,8 @@ came_due(struct core *c, struct task_row *row)
 {
 	struct pool *p = pool_get(c, row->worker);
 
-	if (p == NULL) {
+	/* In memory, it has a change to be put again, and comes due by that. */
+	if (p == NULL || core_find(c->broker, row->id) != NULL) {
 		task_row_done(row);
 		return;
 	}

@@ -320,10 +320,7 @@ broker_dies(void)
 			    LIST_ENTRY(l, struct task, link)->row.id;
 		}
 	}
-	rig_ops_free(&r->store.added);
-	rig_ops_free(&r->store.applied);
-	core_free(&r->b);
-	rig_boot(r);
+	rig_kill(r);
 	for (unsigned i = 0; i < HANDS; i++) {
 		if (!w.dead[i])
 			rises(i);
@@ -386,6 +383,7 @@ check(void)
 	HOLDS(0, HASH_COUNT(w.rig->b.core->tasks) < 4 * core_sizes.window_keep);
 }
 
+/* With nothing on the way, what is counted is what there is. */
 static void
 counts_fit(const char *worker)
 {
@@ -394,9 +392,10 @@ counts_fit(const char *worker)
 
 	for (uint64_t id = 1; id < w.rig->store.room; id++) {
 		struct task_row *row = rig_row(&w.rig->store, id);
+		struct task *t = core_find(&w.rig->b, id);
 
 		if (row != NULL && strcmp(row->worker, worker) == 0)
-			counts[row->state]++;
+			counts[t != NULL ? t->row.state : row->state]++;
 	}
 	for (size_t i = 0; i < TASK_STATES; i++)
 		if (counts[i] != p->counts[i]) {
@@ -407,8 +406,22 @@ counts_fit(const char *worker)
 			broken("counts fit", 0);
 		}
 	HOLDS(0, p->submitting == 0);
-	HOLDS(0, p->parked == 0);
-	HOLDS(0, p->keys == NULL);
+}
+
+static void
+settles(void)
+{
+	struct rig *r = w.rig;
+
+	for (int i = 0; i < 20 && !r->store.broken; i++) {
+		turn();
+		rig_commit(r);
+	}
+	if (r->store.broken || !list_empty(&r->b.core->kept) ||
+	    !list_empty(&r->store.added))
+		return;
+	counts_fit("w");
+	counts_fit("v");
 }
 
 static void
@@ -441,6 +454,8 @@ comes_to_rest(void)
 		HOLDS(id, rig_row(&r->store, id) == NULL || w.ended[id]);
 	counts_fit("w");
 	counts_fit("v");
+	HOLDS(0, pool_find(r->b.core, "w")->parked == 0);
+	HOLDS(0, pool_find(r->b.core, "w")->keys == NULL);
 	w.calm = false;
 }
 
@@ -465,8 +480,10 @@ live(unsigned seed)
 
 		if (what < 250)
 			submits();
-		else if (what < 450)
+		else if (what < 440)
 			turn();
+		else if (what < 450)
+			settles();
 		else if (what < 650)
 			store_moves();
 		else if (what < 900)
@@ -479,6 +496,8 @@ live(unsigned seed)
 			broker_dies();
 		else if (what < 999)
 			comes_to_rest();
+		else
+			settles();
 		check();
 	}
 	comes_to_rest();

@@ -553,6 +553,25 @@ rig_free(struct rig *r)
 	free(r);
 }
 
+/* The broker is killed: what was on its way is told to nobody. */
+static inline void
+rig_kill(struct rig *r)
+{
+	struct list *l, *tmp;
+	bool broken = r->store.broken;
+
+	r->store.broken = true;
+	LIST_FOREACH(l, tmp, &r->store.applied) {
+		LIST_ENTRY(l, struct store_op, link)->error = QERR_STORE;
+	}
+	rig_write(&r->store);
+	rig_tell(&r->store);
+	core_free(&r->b);
+	rig_ops_free(&r->store.added);
+	r->store.broken = broken;
+	rig_boot(r);
+}
+
 static struct hand *
 rig_hand(struct rig *r, unsigned i, const char *worker, uint32_t threads)
 {

@@ -827,17 +827,6 @@ a_change_the_store_missed_is_made_good(void **state)
 	rig_free(r);
 }
 
-/* The broker is killed: what was not written is gone. */
-static void
-kill_broker(struct rig *r)
-{
-	rig_ops_free(&r->store.added);
-	rig_ops_free(&r->store.applied);
-	core_free(&r->b);
-	rig_boot(r);
-	r->gives = 0;
-}
-
 static void
 after_a_kill_flights_stay_and_the_rest_is_queued_again(void **state)
 {
@@ -856,7 +845,8 @@ after_a_kill_flights_stay_and_the_rest_is_queued_again(void **state)
 	unclaimed = submit(r, submission("w"));
 	rig_turn(r);
 	assert_non_null(find(r, unclaimed)->hand);
-	kill_broker(r);
+	rig_kill(r);
+	r->gives = 0;
 	rig_hand(r, 0, "w", 4);
 	r->hands[0].closed = true;
 	core_adopt(&r->b, &r->hands[0], claimed, 1);
