@@ -54,7 +54,7 @@ void
 frames_put(struct client *c, enum wire_type type, uint8_t flags, uint64_t id,
     const void *part, size_t part_size, const void *body, size_t size)
 {
-	const char *rest = body;
+	const char *rest = body != NULL ? body : "";
 	bool more;
 
 	if (c->broken)

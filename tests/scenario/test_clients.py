@@ -146,6 +146,7 @@ class Readme(Queue):
 
     def start(self):
         sup = self.fleet(math=worker("threads = 4;"))
+        self.dir = sup.dir
         return dict(os.environ, PYTHONPATH=CLIENT,
                     SUPERVISOR_TASKS=tasks_socket(sup))
 
@@ -156,6 +157,7 @@ class Readme(Queue):
                                             "unknown-worker 4", "[('math', True)]"])
 
     def test_c(self):
+        environment = self.start()
         source = os.path.join(self.dir, "example.c")
         with open(source, "w", encoding="utf-8") as f:
             f.write(self.block("c"))
@@ -164,6 +166,6 @@ class Readme(Queue):
         flags = os.environ.get("EXAMPLE_CFLAGS", "").split()
         subprocess.run(["cc", *flags, "-I", os.path.join(ROOT, "workers", "include"), "-o", program,
                         source, archive], check=True)
-        out = subprocess.run([program], env=self.start(), stdout=subprocess.PIPE, text=True,
+        out = subprocess.run([program], env=environment, stdout=subprocess.PIPE, text=True,
                              timeout=60, check=True).stdout
         self.assertEqual(out, "task 1 is done: 6\n")
