@@ -53,6 +53,8 @@ struct flight {
 	struct hand *hand;
 	struct task *task; /* NULL: it has ended, or is not adopted yet */
 	bool ended;
+	bool forgotten; /* adopted, and no task of the queue any more */
+	bool fleeting;  /* the store has never heard of its task */
 	bool in_series; /* pieces of its answer have come */
 	bool too_large;
 	struct limit limit;

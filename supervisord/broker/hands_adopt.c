@@ -190,16 +190,52 @@ adopt_flight(struct flight *f, void *arg)
 }
 
 void
+hand_forget(struct flight *f)
+{
+	struct hand *h = f->hand;
+
+	h->in->forgotten--;
+	h->in->flights--;
+	flights_clear(h->broker->flights, f);
+}
+
+struct unheld {
+	struct hand *hand;
+	const struct said *said; /* NULL: none is held */
+};
+
+static void
+forget_unheld(struct flight *f, void *arg)
+{
+	const struct unheld *u = arg;
+
+	if (f->hand == u->hand && f->forgotten &&
+	    (u->said == NULL || !said_held(u->said, f->id)))
+		hand_forget(f);
+}
+
+void
+hand_forget_unheld(struct hand *h, const struct said *s)
+{
+	struct unheld u = { h, s };
+
+	if (h->in->forgotten > 0)
+		flights_each(h->broker->flights, forget_unheld, &u);
+}
+
+void
 hands_adopted(struct broker *b, struct hand *h, uint64_t id, struct task *t)
 {
 	struct flight *f = flights_find(b->flights, id);
 
-	if (f == NULL || f->hand != h || f->task != NULL || f->ended)
+	if (f == NULL || f->hand != h || f->task != NULL || f->ended ||
+	    f->forgotten)
 		return;
 	h->in->adopting--;
 	if (t == NULL) {
-		h->in->flights--;
-		flights_clear(b->flights, f);
+		/* It may still be executed. */
+		f->forgotten = true;
+		h->in->forgotten++;
 	} else {
 		f->task = t;
 		t->unsure = true;

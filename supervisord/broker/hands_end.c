@@ -217,6 +217,7 @@ judge(struct hand *h)
 		log_error(
 		    "%s: no memory to find out who was to blame", h->name);
 	}
+	hand_forget_unheld(h, NULL);
 	h->in->judged = true;
 	/* What it still has goes back without blame. */
 	if (h->up)
@@ -332,18 +333,22 @@ struct batch {
 };
 
 static void
+clear_flight(struct flight *f)
+{
+	struct hand *h = f->hand;
+
+	list_remove(&f->link);
+	flights_clear(h->broker->flights, f);
+	h->in->flights--;
+	hand_settled(h);
+}
+
+static void
 clear_batch(struct batch *batch)
 {
-	while (!list_empty(&batch->flights)) {
-		struct flight *f =
-		    LIST_ENTRY(batch->flights.next, struct flight, link);
-		struct hand *h = f->hand;
-
-		list_remove(&f->link);
-		flights_clear(h->broker->flights, f);
-		h->in->flights--;
-		hand_settled(h);
-	}
+	while (!list_empty(&batch->flights))
+		clear_flight(
+		    LIST_ENTRY(batch->flights.next, struct flight, link));
 }
 
 static void
@@ -364,12 +369,26 @@ settled(struct store_op *op)
 	store_op_free(op);
 }
 
+static void
+clear_fleeting(struct hands *all)
+{
+	struct list *l, *tmp;
+
+	LIST_FOREACH(l, tmp, &all->ended) {
+		struct flight *f = LIST_ENTRY(l, struct flight, link);
+
+		if (f->fleeting)
+			clear_flight(f);
+	}
+}
+
 void
 hands_settle(struct hands *all)
 {
 	struct store_op *op;
 	struct batch *batch;
 
+	clear_fleeting(all);
 	if (list_empty(&all->ended))
 		return;
 	op = store_op_new(STORE_UPDATE);

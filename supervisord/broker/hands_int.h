@@ -57,6 +57,7 @@ struct conn_in {
 	struct msg_child exit;
 	uint32_t adopting;   /* tasks that the core is looking up */
 	uint32_t flights;    /* with it, or not settled yet */
+	uint32_t forgotten;  /* of the flights: answers are of no interest */
 	uint32_t doomed;     /* tasks that did not end within their grace */
 	uint64_t sync;       /* the answer that is waited for; 0 */
 	uint64_t recycle_at; /* served; 0: never */
@@ -112,6 +113,7 @@ void hand_read_all(struct hand *h);
 
 /* hands_said.c; data in said is borrowed */
 void hand_said(struct hand *h, const struct said *s);
+bool said_held(const struct said *s, uint64_t id); /* of a SYNC */
 /* The flight of a task that h has, or NULL. */
 struct flight *hand_flight(struct hand *h, uint64_t id);
 /* It is over: the task, which the core is told of next. */
@@ -137,6 +139,9 @@ void hand_hung_up(struct hand *h);
 /* hands_end.c */
 void hand_exited(struct hand *h);
 void hand_wait_for_words(struct hand *h, int64_t ns); /* then judges */
+/* An adopted one that is no task of the queue any more. */
+void hand_forget(struct flight *f);
+void hand_forget_unheld(struct hand *h, const struct said *s);
 void hand_settled(struct hand *h); /* gone if nothing is left of it */
 void hands_settle(struct hands *all);
 void hands_forget_deaths(struct hands *all);

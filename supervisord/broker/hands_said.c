@@ -31,8 +31,23 @@ hand_over(struct flight *f)
 		buf_done(f->series);
 	f->task = NULL;
 	f->ended = true;
+	f->fleeting = t->fleeting;
 	list_append(&h->broker->hands->ended, &f->link);
 	return t;
+}
+
+/* It answers for a task it does not have; which is no fault where the broker
+ * before this one had it, and it is no task any more. */
+static void
+not_its(struct hand *h, const struct said *s)
+{
+	struct flight *f = flights_find(h->broker->flights, s->id);
+
+	if (f == NULL || f->hand != h || !f->forgotten)
+		hand_broke(h, "an answer for task %llu, which it does not have",
+		    (unsigned long long)s->id);
+	else if (!s->more)
+		hand_forget(f);
 }
 
 /* --- an answer, maybe in pieces ------------------------------------------- */
@@ -140,8 +155,7 @@ answered(struct hand *h, const struct said *s)
 	bool too_large;
 
 	if (f == NULL) {
-		hand_broke(h, "an answer for task %llu, which it does not have",
-		    (unsigned long long)s->id);
+		not_its(h, s);
 		return;
 	}
 	if (!whole(h, f, s, &all))
@@ -171,8 +185,7 @@ returned(struct hand *h, const struct said *s)
 	struct flight *f = hand_flight(h, s->id);
 
 	if (f == NULL) {
-		hand_broke(h, "it returned task %llu, which it does not have",
-		    (unsigned long long)s->id);
+		not_its(h, s);
 		return;
 	}
 	core_returned(h->broker, hand_over(f));
@@ -195,8 +208,8 @@ progress(struct hand *h, const struct said *s)
 	    s->share <= 1000 ? s->share : WIRE_NO_SHARE, text);
 }
 
-static bool
-is_held(const struct said *s, uint64_t id)
+bool
+said_held(const struct said *s, uint64_t id)
 {
 	for (size_t i = 0; i + sizeof id <= s->size; i += sizeof id) {
 		uint64_t one;
@@ -224,9 +237,10 @@ synced(struct hand *h, const struct said *s)
 		if (!t->unsure || f == NULL)
 			continue;
 		t->unsure = false;
-		if (!is_held(s, t->row.id))
+		if (!said_held(s, t->row.id))
 			core_lost(h->broker, hand_over(f), LOST_STOPPED, NULL);
 	}
+	hand_forget_unheld(h, s);
 	hand_flight_ended(h);
 }
 

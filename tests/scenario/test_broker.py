@@ -210,6 +210,27 @@ class Killed(Case):
         ended = client.insist("task", id=task, wait=True)
         self.assertEqual((ended["state"], ended["result"], ended["attempts"]), ("done", 5, 1))
 
+    def test_tasks_in_memory_only_go_with_it_and_their_answers_harm_nobody(self):
+        rig = self.rig(pool(threads=2, durability="none"))
+        worker = rig.worker("w:0", threads=2).hello()
+        client = self.client(rig)
+        held, lost = [client.call("submit", worker="w", func="f", args=i)["id"] for i in (1, 2)]
+        for _ in range(2):
+            worker.hear_task()
+        rig.kill()
+        rig.start()
+        kind, number, _flags, _body = worker.hear()
+        self.assertEqual(kind, broker_rig.SYNC)
+        worker.say(broker_rig.SYNC, number, broker_rig.struct.pack("<Q", held))
+        worker.say(DONE, held, b"1", JSON)
+        task = client.insist("submit", worker="w", func="f", args=3)["id"]
+        self.assertNotIn(task, (held, lost))
+        self.assertEqual(worker.hear_task()[0], task)
+        worker.say(DONE, task, b"3", JSON)
+        rig.end(worker)
+        self.assertTrue(worker.done.wait(driver.DEADLINE))
+        self.assertEqual(rig.replaces, [])
+
     def test_a_task_that_never_arrived_is_sent_again(self):
         rig = self.rig()
         worker = rig.worker("w:0").hello()
