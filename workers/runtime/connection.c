@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,6 +132,19 @@ connection_refuse(int poller)
 		(void)epoll_ctl(poller, EPOLL_CTL_DEL, FIRST_FD + i, NULL);
 }
 
+/* The connection stays in the queue and would be reported at once again;
+ * nothing tells when there is room. */
+static void
+wait_for_room(const char *why)
+{
+	static int said; /* only who leads comes here */
+
+	if (!said)
+		log_warn("cannot take a connection: %s; trying again", why);
+	said = 1;
+	(void)poll(NULL, 0, 50);
+}
+
 int
 connection_accept(int i)
 {
@@ -141,6 +155,9 @@ connection_accept(int i)
 		    "descriptor %d, the socket \"%s\", was closed by a "
 		    "handler: a module may close only what it opened",
 		    FIRST_FD + i, listeners.name[i]);
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+			  errno == ENOBUFS))
+		wait_for_room(strerror(errno));
 	return fd;
 }
 
