@@ -49,7 +49,8 @@ find(struct db *db, enum sql which, int64_t a, int64_t b, const char *key,
 }
 
 static void
-bind_numbers(sqlite3_stmt *stmt, const struct task_row *row, int64_t pool)
+bind_numbers(
+    sqlite3_stmt *stmt, int at, const struct task_row *row, int64_t pool)
 {
 	const int64_t n[] = { (int64_t)row->id, pool, row->state, row->priority,
 		row->rank, row->due_ms, row->created_ms, row->started_ms,
@@ -59,7 +60,37 @@ bind_numbers(sqlite3_stmt *stmt, const struct task_row *row, int64_t pool)
 		(int64_t)row->group, row->schedule, row->fire_ms };
 
 	for (size_t i = 0; i < N_ELEMENTS(n); i++)
-		sqlite3_bind_int64(stmt, (int)i + 1, n[i]);
+		sqlite3_bind_int64(stmt, at + (int)i, n[i]);
+}
+
+static bool
+is_apart(const struct task_row *row)
+{
+	return row->payload != NULL && row->payload->size > PAYLOAD_INLINE;
+}
+
+/* From parameter `at` on; returns the next one. */
+static int
+bind_row(sqlite3_stmt *stmt, int at, const struct task_row *row, int64_t pool)
+{
+	bool apart = is_apart(row);
+
+	bind_numbers(stmt, at, row, pool);
+	at += 21;
+	sqlite3_bind_int(stmt, at++,
+	    (row->json ? FORM_JSON : 0) | (apart ? FORM_APART : 0) |
+		(row->key != NULL ? FORM_KEY : 0) |
+		(row->schedule != 0 ? FORM_FIRE : 0));
+	sqlite3_bind_int(stmt, at++, row->then != NULL || row->group != 0);
+	bind_text(stmt, at++, row->func);
+	bind_text(stmt, at++, row->key);
+	bind_text(stmt, at++, row->limit_key);
+	bind_text(stmt, at++, row->instance);
+	bind_text(stmt, at++, row->error);
+	bind_text(stmt, at++, row->words);
+	bind_text(stmt, at++, row->then);
+	bind_body(stmt, at++, apart ? NULL : row->payload);
+	return at;
 }
 
 static int
@@ -115,30 +146,38 @@ put_indices(struct db *db, const struct task_row *row, int64_t pool)
 static int
 insert(struct db *db, const struct task_row *row, int64_t pool)
 {
-	bool apart =
-	    row->payload != NULL && row->payload->size > PAYLOAD_INLINE;
-	bool linked = row->then != NULL || row->group != 0;
-	int rc, i = 22;
+	int rc;
 	sqlite3_stmt *stmt = db_sql(db, SQL_INSERT, &rc);
 
 	if (stmt == NULL)
 		return rc;
-	bind_numbers(stmt, row, pool);
-	sqlite3_bind_int(
-	    stmt, i++, (row->json ? FORM_JSON : 0) | (apart ? FORM_APART : 0));
-	sqlite3_bind_int(stmt, i++, linked);
-	bind_text(stmt, i++, row->func);
-	bind_text(stmt, i++, row->key);
-	bind_text(stmt, i++, row->limit_key);
-	bind_text(stmt, i++, row->instance);
-	bind_text(stmt, i++, row->error);
-	bind_text(stmt, i++, row->words);
-	bind_text(stmt, i++, row->then);
-	bind_body(stmt, i, apart ? NULL : row->payload);
+	bind_row(stmt, 1, row, pool);
 	rc = db_run(db, stmt);
-	if (rc == SQLITE_OK && apart)
+	if (rc == SQLITE_OK && is_apart(row))
 		rc = put_apart(db, row);
 	return rc == SQLITE_OK ? put_indices(db, row, pool) : rc;
+}
+
+bool
+row_is_simple(const struct task_row *row)
+{
+	return row->key == NULL && row->schedule == 0 && row->group == 0 &&
+	       !is_apart(row);
+}
+
+int
+row_insert_many(struct db *db, const struct task_row *const rows[INSERT_MANY])
+{
+	int at = 1, rc;
+	sqlite3_stmt *stmt = db_sql(db, SQL_INSERT_MANY, &rc);
+
+	for (size_t i = 0; i < INSERT_MANY && rc == SQLITE_OK; i++) {
+		int64_t pool;
+
+		rc = db_pool_id(db, rows[i]->worker, true, &pool);
+		at = bind_row(stmt, at, rows[i], pool);
+	}
+	return rc == SQLITE_OK ? db_run(db, stmt) : rc;
 }
 
 int

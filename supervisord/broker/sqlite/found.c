@@ -74,7 +74,7 @@ add_schedule(struct finding *f, sqlite3_stmt *stmt)
 static void
 count(struct finding *f, int64_t pool, unsigned state, uint64_t n)
 {
-	for (size_t i = 0; i < f->found->pools_count; i++)
+	for (size_t i = 0; f->ids != NULL && i < f->found->pools_count; i++)
 		if (f->ids[i] == pool && state < TASK_STATES)
 			f->found->pools[i].counts[state] += n;
 }

@@ -26,6 +26,12 @@ int row_get(struct db *db, uint64_t id, struct task_row *row, bool *ret_found);
  */
 int row_insert(struct db *db, const struct task_row *row,
     uint64_t *ret_existing, uint8_t *ret_state);
+/* INSERT_MANY tasks with nothing beside the row (row_is_simple), all or, with
+ * an error, none of them. */
+#define INSERT_MANY 8
+bool row_is_simple(const struct task_row *row);
+int row_insert_many(
+    struct db *db, const struct task_row *const rows[INSERT_MANY]);
 /* The fields of the change; *ret_found: there is such a task. plain: only if
  * nothing hangs on its end (a `then`, a group). */
 int row_change(

@@ -125,16 +125,42 @@ wants_full(const struct list *batch)
 	return false;
 }
 
+/* Submits in a row: `from` and those behind it; false: not so many of them, or
+ * they can't be stored together. */
+static bool
+submit_many(struct store *s, struct list *from, struct list *batch, int *rc)
+{
+	const struct task_row *rows[INSERT_MANY];
+	struct list *l = from;
+
+	for (size_t i = 0; i < INSERT_MANY; i++, l = l->next) {
+		struct store_op *op = LIST_ENTRY(l, struct store_op, link);
+
+		if (l == batch || op->kind != STORE_SUBMIT || op->row == NULL ||
+		    op->row->id == 0 || !row_is_simple(op->row))
+			return false;
+		rows[i] = op->row;
+		op->error = QERR_NONE;
+		op->existing = 0;
+	}
+	*rc = row_insert_many(&s->db, rows);
+	return *rc == SQLITE_OK || db_is_fatal(*rc);
+}
+
 static int
 apply_all(struct store *s, struct list *batch)
 {
-	struct list *l, *tmp;
+	struct list *l = batch->next;
 	int rc = SQLITE_OK;
 
-	LIST_FOREACH(l, tmp, batch) {
-		rc = op_apply(s, LIST_ENTRY(l, struct store_op, link));
-		if (rc != SQLITE_OK)
-			return rc;
+	while (l != batch && rc == SQLITE_OK) {
+		if (submit_many(s, l, batch, &rc)) {
+			for (size_t i = 0; i < INSERT_MANY; i++)
+				l = l->next;
+		} else {
+			rc = op_apply(s, LIST_ENTRY(l, struct store_op, link));
+			l = l->next;
+		}
 	}
 	return rc;
 }
