@@ -30,6 +30,20 @@ class Check(driver.Case):
     def test_a_good_one(self):
         self.check(fleet(web='command = "@P/pause"; processes = 3;'))
 
+    def test_a_good_one_with_all_the_rest(self):
+        self.check(fleet(web='command = "@P/pause"; sockets = [ "http" ];',
+                         jobs='command = "@P/pause"; tasks: { retries = 2; }; autoscale: { max = 2; };') + """
+            sockets: { http: { listen = "unix://web.sock"; }; };
+            schedules: { nightly: { task = "jobs"; func = "sweep"; args = "[ 1 ]"; cron = "0 3 * * *"; timezone = "UTC"; }; };
+        """)
+
+    def test_errors_of_sockets_and_schedules(self):
+        self.check(fleet(web='command = "@P/pause";') + """
+            sockets: { http: { listen = "8080"; }; };
+            schedules: { nightly: { task = "web"; func = "f"; cron = "0 25 * * *"; timezone = "Mars/Olympus"; }; };
+        """, r"sockets\.http\.listen: .*tcp://HOST:PORT", r"nightly\.task: .*takes no tasks",
+            r"nightly\.cron: .*hour \"25\": not within 0 to 23", r'nightly\.timezone: .*"Mars/Olympus"')
+
     def worker(self, settings, *patterns):
         return self.check('workers: {\n  web: {\n    %s\n  };\n};\n' % settings, *patterns)
 
@@ -64,7 +78,10 @@ class Check(driver.Case):
             ('command = "x"; environment: { A = 1; }; environment_file = "/nonexistent/env";', r"/nonexistent/env"),
             ('command = "x ${NOT_SET_ANYWHERE}";', r"NOT_SET_ANYWHERE"),
             ('command = "x"; command = "y";', r":3: "),
-            ('module = "a.so"; command = "x";', r"module.*not supported"),
+            ('module = "a.so"; command = "x";', r"web\.module: can't be set together with command"),
+            ('command = "x"; sockets = [ "http" ];', r'web\.sockets.*there is no socket "http"'),
+            ('command = "x"; tasks: { mode = "exec"; }; threads = 2;', r"web\.threads: must be 1"),
+            ('command = "x"; autoscale: { min = 2; };', r"web\.autoscale: needs"),
             ('command = "x"; user = "www";', r"web\.user.*not supported"),
             ('command = "x"; requires = [ "db" ];', r"web\.requires.*not supported"),
             ('command = "x"; ready = "notify";', r"web\.ready.*not supported"),
