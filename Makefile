@@ -189,7 +189,7 @@ $(D)/tests/bench/tiny: tests/bench/tiny.c
 
 .PHONY: test-programs thread-tests
 # What tests/run --threads runs.
-thread-tests: all $(filter $(D)/tests/test_state_%,$(UNIT_BIN)) $(TEST_PROGRAM_BIN)
+thread-tests: all $(filter $(D)/tests/test_state_% $(D)/tests/test_runtime_% $(D)/tests/test_broker_store%,$(UNIT_BIN)) $(TEST_PROGRAM_BIN)
 test-programs: all $(UNIT_BIN) $(SIM_BIN) $(FUZZ_BIN) $(TEST_PROGRAM_BIN)
 
 .PHONY: test check bench bench-programs lint demo deps help install uninstall clean format fuzz
@@ -237,13 +237,26 @@ install: all ## install below $(DESTDIR)$(PREFIX)
 	install -m 644 supervisord/ctl/supervisorctl.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 config/supervisord.cfg.5 $(DESTDIR)$(PREFIX)/share/man/man5/
 	install -m 644 supervisord/supervisord.8 $(DESTDIR)$(PREFIX)/share/man/man8/
-	install -m 644 README.md LICENSE state/SCHEMA.md $(DESTDIR)$(PREFIX)/share/doc/supervisord/
+	install -m 644 README.md LICENSE state/SCHEMA.md supervisord/broker/TASKS.md workers/PROTOCOL.md \
+	    $(DESTDIR)$(PREFIX)/share/doc/supervisord/
+	install -d $(DESTDIR)$(PREFIX)/include/supervisor $(DESTDIR)$(PREFIX)/lib/pkgconfig \
+	    $(DESTDIR)$(PREFIX)/share/man/man7 $(DESTDIR)$(PREFIX)/share/doc/supervisord/examples
+	install -m 644 workers/include/supervisor/*.h $(DESTDIR)$(PREFIX)/include/supervisor/
+	install -m 644 $(D)/libsupervisor.a $(DESTDIR)$(PREFIX)/lib/
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' workers/supervisor.pc.in \
+	    >$(DESTDIR)$(PREFIX)/lib/pkgconfig/supervisor.pc
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/pkgconfig/supervisor.pc
+	install -m 644 workers/worker.7 $(DESTDIR)$(PREFIX)/share/man/man7/
+	install -m 644 workers/examples/*.c workers/examples/worker.py workers/client/supervisor_tasks.py \
+	    $(DESTDIR)$(PREFIX)/share/doc/supervisord/examples/
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/supervisord $(DESTDIR)$(PREFIX)/bin/supervisorctl \
 	    $(DESTDIR)$(PREFIX)/share/man/man1/supervisorctl.1 $(DESTDIR)$(PREFIX)/share/man/man5/supervisord.cfg.5 \
-	    $(DESTDIR)$(PREFIX)/share/man/man8/supervisord.8
-	rm -rf $(DESTDIR)$(PREFIX)/libexec/supervisord $(DESTDIR)$(PREFIX)/share/doc/supervisord
+	    $(DESTDIR)$(PREFIX)/share/man/man8/supervisord.8 $(DESTDIR)$(PREFIX)/share/man/man7/worker.7 \
+	    $(DESTDIR)$(PREFIX)/lib/libsupervisor.a $(DESTDIR)$(PREFIX)/lib/pkgconfig/supervisor.pc
+	rm -rf $(DESTDIR)$(PREFIX)/libexec/supervisord $(DESTDIR)$(PREFIX)/share/doc/supervisord \
+	    $(DESTDIR)$(PREFIX)/include/supervisor
 
 clean: ## remove build/
 	rm -rf build

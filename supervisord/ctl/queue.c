@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "supervisord/base/clock.h"
 #include "supervisord/base/json.h"
@@ -13,6 +12,8 @@
 #include "supervisord/ctl/ask.h"
 #include "supervisord/ctl/find.h"
 #include "supervisord/ctl/term.h"
+
+#define CONNECT_MS 5000
 
 int
 ctl_queue_begin(struct ctl *ctl)
@@ -28,11 +29,14 @@ ctl_queue_begin(struct ctl *ctl)
 		slash != NULL ? (int)(slash + 1 - ctl->path) : 0,
 		ctl->path) < 0)
 		return ctl_fail(ctl, CTL_FAILED, "out of memory");
-	if (access(path, F_OK) < 0) {
+	ctl_conn_close(&ctl->conn);
+	r = ctl_conn_open(&ctl->conn, path, CONNECT_MS);
+	/* A broker that is just being started is waited for by the master, who
+	 * also knows why there may be none. */
+	if (r == -ENOENT || r == -ECONNREFUSED) {
 		free(path);
 		return 0;
 	}
-	ctl_conn_close(&ctl->conn);
 	ctl->control_path = ctl->path;
 	ctl->path = path;
 	return 0;

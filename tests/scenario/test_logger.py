@@ -34,7 +34,7 @@ STAMP = re.compile(rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", re.M)
 
 
 def pack(kind, body, tail=b""):
-    return struct.pack("=HHI", kind, 1, len(tail)) + body + tail
+    return struct.pack("=HHI", kind, 2, len(tail)) + body + tail
 
 
 def empty(kind, tail=b""):

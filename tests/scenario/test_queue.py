@@ -167,9 +167,9 @@ class Worker(Queue):
                 (["submit", "plain", "f"], 4, "takes no tasks"),
                 (["submit", "w", "nothing"], 2, "has no function"),
                 (["submit", "w", "echo", "{"], 2, "not JSON"),
-                (["task", "99999999"], 4, "no such task"),
-                (["cancel", "99999999"], 4, "no such task"),
-                (["requeue", "99999999"], 4, "no such task"),
+                (["task", "99999999"], 4, "no task"),
+                (["cancel", "99999999"], 4, "no task"),
+                (["requeue", "99999999"], 4, "no task"),
                 (["pause", "nobody"], 4, "no worker")):
             got, _, err = sup.ctl(*args)
             self.assertEqual(got, status, (args, err))
