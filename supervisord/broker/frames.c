@@ -187,10 +187,15 @@ submitted(void *arg, enum queue_error error, uint64_t id, bool existed)
 }
 
 static void
-drop_series(struct client *c, struct series *s)
+detach_series(struct client *c, struct series *s)
 {
 	list_remove(&s->link);
 	c->series_count--;
+}
+
+static void
+free_series(struct series *s)
+{
 	buf_done(&s->body);
 	free(s);
 }
@@ -200,8 +205,12 @@ drop_all_series(struct client *c)
 {
 	struct list *l, *tmp;
 
-	LIST_FOREACH(l, tmp, &c->series)
-		drop_series(c, LIST_ENTRY(l, struct series, link));
+	LIST_FOREACH(l, tmp, &c->series) {
+		struct series *s = LIST_ENTRY(l, struct series, link);
+
+		detach_series(c, s);
+		free_series(s);
+	}
 }
 
 void
@@ -472,7 +481,6 @@ new_series(struct client *c, const struct wire_head *head)
 		return NULL;
 	}
 	s->type = head->type;
-	s->flags = head->flags & (uint8_t) ~(WIRE_MORE | WIRE_LATER);
 	s->id = head->id;
 	buf_init(&s->body);
 	list_append(&c->series, &s->link);
@@ -491,6 +499,7 @@ take_piece(struct client *c, struct series *s, const struct wire_head *head,
 		buf_add(&s->body, body, head->size);
 	if (head->flags & WIRE_MORE)
 		return;
+	detach_series(c, s);
 	whole.flags = s->flags;
 	if (s->body.failed)
 		client_break(c);
@@ -498,7 +507,7 @@ take_piece(struct client *c, struct series *s, const struct wire_head *head,
 		frames_refuse(c, head->id, QERR_TOO_LARGE, NULL);
 	else
 		take_message(c, &whole, buf_text(&s->body), s->body.size);
-	drop_series(c, s);
+	free_series(s);
 }
 
 static void
@@ -507,16 +516,21 @@ take_frame(struct client *c, const struct wire_head *head, const char *body)
 	struct series *s = list_empty(&c->series) ? NULL : find_series(c, head);
 	bool later = head->flags & WIRE_LATER;
 
-	if (s != NULL && !later) {
-		drop_series(c, s);
-		s = NULL;
-	}
 	if (s == NULL && later)
 		return; /* without its beginning */
-	if (s == NULL && !(head->flags & WIRE_MORE))
+	if (s == NULL && !(head->flags & WIRE_MORE)) {
 		take_message(c, head, body, head->size);
-	else if (s != NULL || (s = new_series(c, head)) != NULL)
-		take_piece(c, s, head, body);
+		return;
+	}
+	if (s == NULL)
+		s = new_series(c, head);
+	if (s == NULL)
+		return;
+	if (!later) { /* it begins, maybe once more */
+		buf_clear(&s->body);
+		s->flags = head->flags & (uint8_t) ~(WIRE_MORE | WIRE_LATER);
+	}
+	take_piece(c, s, head, body);
 }
 
 size_t

@@ -435,7 +435,7 @@ check_list(json_t *list, unsigned depth, struct words *w)
 		    SUBMISSION_CHAIN, n);
 	for (size_t i = 0; i < n; i++) {
 		json_t *one = json_array_get(list, i);
-		struct submission *s;
+		struct submission *s = NULL;
 		int e;
 
 		if (!json_is_object(one))
@@ -456,7 +456,7 @@ check_list(json_t *list, unsigned depth, struct words *w)
 static int
 check_then(json_t *then, unsigned depth, char **ret, struct words *w)
 {
-	struct submission *s;
+	struct submission *s = NULL;
 	struct buf b;
 	int e;
 

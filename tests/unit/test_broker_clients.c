@@ -694,6 +694,12 @@ too_large_a_payload_is_swallowed_and_refused(void **state)
 	assert_true(hear_frame(fd, &f));
 	assert_int_equal(f.head.type, WIRE_REFUSED);
 	assert_memory_equal(f.body + 4, "too-large", 9);
+	/* SYNC in pieces voids even itself. */
+	say_frame(fd, WIRE_SYNC, WIRE_MORE, 1, "a", 1);
+	say_frame(fd, WIRE_SUBMIT, WIRE_MORE, 2, body, n);
+	say_frame(fd, WIRE_SYNC, WIRE_LATER, 1, "b", 1);
+	assert_true(hear_frame(fd, &f));
+	assert_int_equal(f.head.type, WIRE_SYNC);
 	/* A piece without its beginning is nothing. */
 	say_frame(fd, WIRE_SUBMIT, WIRE_LATER, 4, body, n);
 	say_frame(fd, WIRE_SUBMIT, 0, 5, body, n);

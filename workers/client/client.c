@@ -463,7 +463,7 @@ int
 sv_wait(struct sv_client *c, uint64_t id, int timeout_ms, struct sv_result *ret)
 {
 	struct one o = { .result = ret };
-	struct sv_request *request;
+	struct sv_request *request = NULL;
 	int r = may_block(c);
 
 	*ret = (struct sv_result){ .id = id };
