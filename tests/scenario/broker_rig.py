@@ -187,6 +187,12 @@ class Rig:
     def keep_config(self):
         self.kept["broker/config"] = memfd("config", json.dumps(self.config).encode())
 
+    def tell_config(self):
+        """As at a reload."""
+        os.close(self.kept["broker/config"])
+        self.keep_config()
+        send(self.guardian, BROKER_FD, name_body("broker/config"), fd=self.kept["broker/config"])
+
     def start(self, master=True):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         fd = fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, 64)

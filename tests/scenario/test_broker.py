@@ -139,6 +139,37 @@ class Tasks(Case):
         self.assertEqual(client.call("task", id=task, wait=True)["result"], "y" * 398)
 
 
+class Settings(Case):
+    def test_a_new_config_counts_at_once_and_a_bad_one_changes_nothing(self):
+        rig = self.rig(pool(max_queue=1))
+        client = self.client(rig)
+        client.call("submit", worker="w", func="f", args=1)
+        with self.assertRaises(driver.RpcError):
+            client.call("submit", worker="w", func="f", args=1)
+        rig.config["pools"] = [pool(max_queue=2), pool(name="v")]
+        rig.tell_config()
+        eventually(lambda: len(client.call("queue")) == 2)
+        client.call("submit", worker="w", func="f", args=1)
+        client.call("submit", worker="v", func="f", args=1)
+        rig.config["pools"] = 5
+        rig.tell_config()
+        eventually(lambda: "can't be used" in driver.read(rig.folder + "/broker.log"))
+        self.assertEqual(len(client.call("queue")), 2)
+
+    def test_threads_tell_their_task_and_who_is_stuck(self):
+        rig = self.rig(pool(threads=2, grace_ms=60000))
+        worker = rig.worker("w:0", threads=2).hello()
+        client = self.client(rig)
+        task = client.call("submit", worker="w", func="f", args=1, timeout=0.05)["id"]
+        worker.hear_task()
+        worker.slots.set(1, task)
+        self.assertEqual(worker.hear()[0], broker_rig.CANCEL)
+        rows = client.call("threads")
+        self.assertEqual([(r["instance"], r["thread"], r["state"], r["task"], r["stuck"])
+                          for r in rows],
+                         [("w:0", 0, "idle", None, False), ("w:0", 1, "task", task, True)])
+
+
 class Killed(Case):
     """The broker dies by kill -9."""
 
@@ -419,6 +450,88 @@ class Ends(Case):
         driver.let_pass(0.2)
         self.assertEqual(rig.replaces, [])
 
+    def test_a_stop_the_broker_was_not_there_to_hear_of_is_no_crash(self):
+        rig = self.rig()
+        worker, client, (task,) = self.running(rig)
+        rig.kill()
+        worker.exit = (broker_rig.KILLED, signal.SIGKILL)
+        worker.socket.close()
+        rig.start(master=False)
+        row = client.insist("task", id=task)
+        self.assertEqual(row["state"], "running")
+        rig.connect_master()
+        rig.stopping(worker)
+        self.assertTrue(worker.done.wait(driver.DEADLINE))
+        row = client.insist("task", id=task)
+        self.assertEqual((row["state"], row["crashes"]), ("queued", 0))
+
+    def test_one_killed_for_an_overrun_is_that_to_the_next_broker_too(self):
+        rig = self.rig(pool(threads=2, sibling_grace_ms=0))
+        worker = rig.worker("w:0", threads=2).hello()
+        client = self.client(rig)
+        slow, other = [client.call("submit", worker="w", func="f", args=1, timeout=t)["id"]
+                       for t in (0.05, 0)]
+        for i in range(2):
+            self.assertIn(worker.hear_task()[0], (slow, other))
+        worker.slots.set(0, slow)
+        worker.slots.set(1, other)
+        eventually(lambda: rig.replaces)
+        rig.kill()
+        worker.exit = (broker_rig.KILLED, signal.SIGKILL)
+        worker.socket.close()
+        rig.start()
+        self.assertEqual(client.insist("task", id=slow, wait=True)["state"], "failed")
+        self.assertTrue(worker.done.wait(driver.DEADLINE))
+        row = client.insist("task", id=other)
+        self.assertEqual((row["state"], row["crashes"], row["failures"]), ("queued", 0, 0))
+
+    def test_a_time_limit_counts_from_when_the_handler_begins(self):
+        rig = self.rig()
+        worker = rig.worker("w:0").hello(prefetch=4)
+        client = self.client(rig)
+        done = client.call("submit", worker="w", func="f", args=1)["id"]
+        worker.hear_task()
+        worker.say(DONE, done, b"1", JSON)  # a quick one: it may have more than it executes
+        client.call("task", id=done, wait=True)
+        first, second = [client.call("submit", worker="w", func="f", args=1, timeout=t)["id"]
+                         for t in (0, 0.2)]
+        self.assertEqual(worker.hear_task()[0], first)
+        worker.slots.set(0, first)
+        if worker.hear_task()[0] != second:
+            self.fail("it was not given the second")
+        driver.let_pass(0.5)
+        worker.slots.set(0, second)
+        worker.say(DONE, first, b"1", JSON)
+        begun = time.monotonic()
+        heard = worker.hear()[:2]
+        while heard[0] == broker_rig.RECALL:  # of one that has begun: too late
+            heard = worker.hear()[:2]
+        self.assertEqual(heard, (broker_rig.CANCEL, second))
+        self.assertGreater(time.monotonic() - begun, 0.1)
+        worker.slots.set(0, 0)
+        worker.say(FAILED, second, b"late")
+        self.assertEqual(client.call("task", id=second, wait=True)["state"], "failed")
+        self.assertEqual(rig.replaces, [])
+
+    def test_after_so_many_tasks_it_is_replaced_one_at_a_time(self):
+        rig = self.rig(pool(recycle_tasks=3, recycle_jitter=0.0, durability="process"))
+        workers = [rig.worker("w:%d" % i).hello().serve(lambda *task: b"1") for i in range(2)]
+        client = self.client(rig)
+        for i in range(20):
+            client.call("submit", worker="w", func="f", args=i, wait=True)
+        eventually(lambda: rig.replaces)
+        self.assertEqual(len(rig.replaces), 1)
+        slot, _gen, how, why = rig.replaces[0]
+        self.assertEqual(how, 0)
+        self.assertIn("max_tasks", why)
+        first = [w for w in workers if w.slot == slot][0]
+        rig.stopping(first)
+        rig.end(first)
+        self.assertTrue(first.done.wait(driver.DEADLINE))
+        client.call("submit", worker="w", func="f", args=1)
+        eventually(lambda: len(rig.replaces) == 2)
+        self.assertNotEqual(rig.replaces[1][0], slot)
+
     def test_a_kill_the_master_missed_is_asked_again(self):
         rig = self.rig(start=False)
         rig.start(master=False)
@@ -466,6 +579,20 @@ class Nonsense(Case):
 
     def test_a_type_of_the_other_direction(self):
         self.refused(lambda w: w.hello().say(broker_rig.TASK, 1, b"x" * 16), "type")
+
+    def test_half_a_frame_that_went_with_a_broker(self):
+        rig = self.rig()
+        worker = rig.worker("w:0").hello()
+        client = self.client(rig)
+        task = client.call("submit", worker="w", func="f", args=1)["id"]
+        worker.hear_task()
+        worker.socket.sendall(broker_rig.struct.pack("<IBBHQ", 100, DONE, JSON, 0, task) + b"x")
+        eventually(lambda: not pending(worker.brokers_end), what="it is helped")
+        rig.kill()
+        rig.start()
+        self.assertIn("half a frame", eventually(lambda: rig.replaces)[0][3])
+        rig.end(worker, broker_rig.KILLED, signal.SIGKILL)
+        self.assertTrue(worker.done.wait(driver.DEADLINE))
 
     def test_a_closed_socket_of_one_that_lives_on(self):
         rig = self.rig()
