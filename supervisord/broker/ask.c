@@ -124,6 +124,7 @@ cancels_free(struct core *c)
 
 	HASH_ITER(hh, c->cancels, k, next)
 	{
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): uthash's links */
 		HASH_DEL(c->cancels, k);
 		free(k);
 	}

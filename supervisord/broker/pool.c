@@ -109,6 +109,7 @@ pool_free(struct pool *p)
 	HASH_ITER(hh, p->keys, k, next)
 	{
 		heap_remove(&c->timed, k);
+		/* NOLINTNEXTLINE(clang-analyzer-*): uthash's links */
 		HASH_DEL(p->keys, k);
 		heap_done(&k->parked);
 		free(k);

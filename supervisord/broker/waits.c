@@ -22,6 +22,7 @@ struct lookup {
 static void
 drop(struct core *c, struct wait_head *w)
 {
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): uthash's links */
 	HASH_DEL(c->waits, w);
 	free(w);
 }
