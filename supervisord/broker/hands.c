@@ -23,10 +23,13 @@
 struct hand *
 hand_of(struct broker *b, uint32_t slot, uint32_t gen)
 {
-	uint32_t key[2] = { slot, gen };
+	const struct {
+		uint32_t slot, gen;
+	} key = { slot, gen };
 	struct hand *h;
 
-	HASH_FIND(hh, b->hands->table, key, sizeof key, h);
+	/* NOLINTNEXTLINE(clang-analyzer-core.*): it loses sight of the bytes */
+	HASH_FIND(hh, b->hands->table, &key, sizeof key, h);
 	return h;
 }
 

@@ -32,18 +32,20 @@ free_death(struct death *d)
 void
 hands_forget_deaths(struct hands *all)
 {
-	while (!list_empty(&all->deaths))
-		free_death(LIST_ENTRY(all->deaths.next, struct death, link));
+	struct list *l, *tmp;
+
+	LIST_FOREACH(l, tmp, &all->deaths)
+		free_death(LIST_ENTRY(l, struct death, link));
 }
 
 static void
 forget_old(struct hands *all)
 {
 	int64_t old = clock_mono() - DEATHS_TIME;
+	struct list *l, *tmp;
 
-	while (!list_empty(&all->deaths)) {
-		struct death *d =
-		    LIST_ENTRY(all->deaths.next, struct death, link);
+	LIST_FOREACH(l, tmp, &all->deaths) {
+		struct death *d = LIST_ENTRY(l, struct death, link);
 
 		if (d->at > old)
 			return;

@@ -287,6 +287,10 @@ class Rig:
     def end(self, worker, code=EXITED, status=0):
         """The instance has ended."""
         worker.exit = (code, status)
+        try:
+            worker.socket.shutdown(socket.SHUT_RDWR)  # wakes who reads it
+        except OSError:
+            pass
         worker.socket.close()
         self.tell_exit(worker)
 
