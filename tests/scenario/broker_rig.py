@@ -123,6 +123,8 @@ class Worker:
                 self.say(SYNC, task)
                 payload = None
                 continue
+            if kind == DRAIN:
+                continue  # it gets no more, and has none that has not begun
             if kind != TASK:
                 raise AssertionError("message %d of %d" % (kind, task))
             if payload is None:
