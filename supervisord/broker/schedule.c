@@ -69,7 +69,8 @@ copy(const char *text)
 static bool
 take_settings(struct schedule *s, const struct schedule_config *c)
 {
-	char *func = copy(c->func), *args = copy(c->args), *when = when_of(c);
+	char *func = copy(c->func != NULL ? c->func : ""),
+	     *args = copy(c->args), *when = when_of(c);
 
 	if (func == NULL || when == NULL || (c->args != NULL && args == NULL)) {
 		free(func);

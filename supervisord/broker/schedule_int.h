@@ -30,6 +30,7 @@ struct schedule {
 	bool known;       /* what became of the last run was found out */
 	bool changed;     /* to be planned anew when the step is done */
 	bool gone;        /* from the config */
+	bool troubled;    /* and the log says so already */
 	ev_periodic timer;
 };
 

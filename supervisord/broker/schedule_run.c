@@ -171,6 +171,18 @@ tell(struct schedule *s, const struct task_row *row)
 		    row->id, at);
 }
 
+/* Said once, however often it is tried. */
+static void
+try_again(struct schedule *s)
+{
+	if (!s->troubled)
+		log_warn("schedule %s: its run can't be stored now: tried "
+			 "again every second",
+		    s->name);
+	s->troubled = true;
+	wake_at(s, clock_wall_ms() + AGAIN_MS);
+}
+
 static void
 take_step(struct schedule *s, struct store_op *op)
 {
@@ -202,10 +214,12 @@ stepped(struct store_op *op)
 	store_op_free(op);
 	if (!answered(s))
 		return;
+	if (well)
+		s->troubled = false;
 	if (well || s->changed)
 		go_on(s);
 	else
-		wake_at(s, clock_wall_ms() + AGAIN_MS);
+		try_again(s);
 }
 
 static struct submission *
@@ -262,7 +276,7 @@ put_step(struct schedule *s, const struct plan_step *step)
 		op->row = row_of(s);
 	if (op == NULL || (step->what == PLAN_RUN && op->row == NULL)) {
 		store_op_free(op);
-		wake_at(s, clock_wall_ms() + AGAIN_MS);
+		try_again(s);
 		return;
 	}
 	op->schedule = s->id;
