@@ -177,8 +177,8 @@ start_end(struct broker *b)
 	if (b->core != NULL)
 		core_free(b);
 	hands_free(b);
+	limits_free(b->limits); /* before what has one */
 	flights_free(b->flights);
-	limits_free(b->limits);
 	config_done(b);
 	buf_done(&b->events);
 	peer_close(&b->master);
