@@ -14,7 +14,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 
 THREADS = int(os.environ.get("WORKER_THREADS", "1"))
 SOCK = socket.socket(fileno=int(os.environ["WORKER_FD"]))
@@ -22,6 +21,7 @@ LOCK = threading.Lock()
 TODO = queue.SimpleQueue()
 HELD, CANCELLED = {}, set()
 ENDING = threading.Event()
+LAST_FOR = threading.Event().wait  # a task that takes its time
 
 
 def say(**message):
@@ -46,7 +46,7 @@ def add(task, args):
 
 def mark(task, args):
     note("begin", task)
-    time.sleep((args or {}).get("for", 0))
+    LAST_FOR((args or {}).get("for", 0))
     note("end", task)
     return (args or {}).get("n")
 
@@ -68,7 +68,7 @@ def crash(task, args):
     note("begin", task)
     print("about to crash in task %d" % task["task"], flush=True)
     os.kill(os.getpid(), args or signal.SIGSEGV)
-    time.sleep(60)
+    LAST_FOR(60)
 
 
 def polite(task, args):
@@ -76,13 +76,13 @@ def polite(task, args):
     note("begin", task)
     say(progress=task["task"], share=0.25, text="waiting")
     while task["task"] not in CANCELLED:
-        time.sleep(0.005)
+        LAST_FOR(0.005)
     raise RuntimeError("asked to end")
 
 
 def stubborn(task, args):
     note("begin", task)
-    time.sleep(3600)
+    LAST_FOR(3600)
 
 
 def big(task, args):
