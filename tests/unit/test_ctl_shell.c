@@ -75,9 +75,9 @@ commands_and_options_are_completed(void **state)
 {
 	(void)state;
 	assert_completed("rel", "reload");
-	assert_completed("re", "restart reload");
-	assert_completed("sub", ""); /* of a later version */
-	assert_completed("qu", "quit");
+	assert_completed("re", "restart requeue resume reload");
+	assert_completed("imp", ""); /* of a later version */
+	assert_completed("qui", "quit");
 	assert_completed("help sto", "stop");
 	assert_completed("reload --", "--dry-run --no-wait --json");
 	assert_completed("restart --", "--no-wait --json");

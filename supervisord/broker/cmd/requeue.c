@@ -2,23 +2,7 @@
 
 #include "supervisord/base/log.h"
 #include "supervisord/broker/cmd/cmd.h"
-#include "supervisord/broker/taskjson.h"
-
-static void
-found(void *arg, enum queue_error e, const struct task_row *row,
-    const struct task *live)
-{
-	struct call *c = arg;
-	struct buf b;
-
-	if (e != QERR_NONE || row == NULL) {
-		call_fail(c, e, NULL);
-		return;
-	}
-	buf_init(&b);
-	task_put(&b, c->b, row, live, true);
-	call_reply(c, &b);
-}
+#include "supervisord/broker/cmd/show.h"
 
 static void
 requeued(void *arg, enum queue_error e)
@@ -34,12 +18,12 @@ requeued(void *arg, enum queue_error e)
 		return;
 	}
 	if (e != QERR_NONE) {
-		call_fail(c, e, NULL);
+		call_fail_task(c, e);
 		return;
 	}
 	log_info("task %lld: queued again by uid %d (pid %d)", (long long)id,
 	    (int)c->uid, (int)c->pid);
-	core_task(c->b, (uint64_t)id, found, c);
+	call_show_task(c);
 }
 
 static void

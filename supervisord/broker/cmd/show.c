@@ -1,0 +1,42 @@
+#include "supervisord/broker/cmd/show.h"
+
+#include "supervisord/broker/taskjson.h"
+
+static int64_t
+id_of(const struct call *c)
+{
+	return json_integer_value(json_object_get(c->params, "id"));
+}
+
+void
+call_fail_task(struct call *c, enum queue_error e)
+{
+	if (e == QERR_NO_TASK)
+		call_fail(c, e,
+		    "there is no task %lld, or its result has expired",
+		    (long long)id_of(c));
+	else
+		call_fail(c, e, NULL);
+}
+
+static void
+found(void *arg, enum queue_error e, const struct task_row *row,
+    const struct task *live)
+{
+	struct call *c = arg;
+	struct buf b;
+
+	if (e != QERR_NONE || row == NULL) {
+		call_fail_task(c, e);
+		return;
+	}
+	buf_init(&b);
+	task_put(&b, c->b, row, live, true);
+	call_reply(c, &b);
+}
+
+void
+call_show_task(struct call *c)
+{
+	core_task(c->b, (uint64_t)id_of(c), found, c);
+}

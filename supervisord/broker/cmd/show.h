@@ -1,0 +1,14 @@
+#ifndef BROKER_CMD_SHOW_H
+#define BROKER_CMD_SHOW_H
+
+/* What the methods about one task share. */
+
+#include "supervisord/broker/calls.h"
+
+/* Answers with the task whose number is the call's id. */
+void call_show_task(struct call *c);
+
+/* Answers with an error that names the task. */
+void call_fail_task(struct call *c, enum queue_error e);
+
+#endif
