@@ -294,7 +294,7 @@ every_method_answers(void **state)
 		{ "\"tasks\",\"params\":{\"state\":\"queued\"}", "\"id\":1" },
 		{ "\"tasks\",\"params\":{\"state\":[\"done\",\"dead\"]}",
 		    "\"result\":[]" },
-		{ "\"cancel\",\"params\":{\"id\":1}", "\"result\":{\"id\":1}" },
+		{ "\"cancel\",\"params\":{\"id\":1}", "\"result\":{\"id\":1," },
 		{ "\"requeue\",\"params\":{\"id\":1}", "wrong-state" },
 		{ "\"pause\",\"params\":{\"worker\":\"web\",\"for\":1.5}",
 		    "\"paused\":true" },
