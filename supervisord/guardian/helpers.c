@@ -111,6 +111,7 @@ static struct helper *const helpers[HELPER_COUNT] = {
 _Noreturn static void
 become(const struct helper *h, int channel)
 {
+	int log = h->id == HELPER_BROKER ? keep_get("log") : -1;
 	char path[PATH_MAX];
 	sigset_t none;
 
@@ -118,6 +119,10 @@ become(const struct helper *h, int channel)
 	    h->name);
 	setsid(); /* a terminal's Ctrl-C is the guardian's alone */
 	if (dup2(LOOP_NULL, 0) < 0 || dup2(channel, HELPER_FD) < 0)
+		_exit(1);
+	/* The log file is the broker's stderr. The logger's stays as it was: it
+	 * is where workers' "inherit" goes. */
+	if (log >= 0 && dup2(log, STDERR_FILENO) < 0)
 		_exit(1);
 	guardian.argv[0] = (char *)(uintptr_t)h->name;
 	if (!h->arguments)

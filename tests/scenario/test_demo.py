@@ -28,7 +28,9 @@ class Demo(driver.Case):
         self.assertEqual(done.returncode, 0, done.stdout)
         for words in (r"hello from nginx", r"moody:0 .*BACKOFF",
                       r"the same pids as before", r"orders:3 +RUNNING",
-                      r"did you mean", r"ended with status 0"):
+                      r"did you mean", r"ended with status 0",
+                      r"task \d+: [0-9a-f]{16}  /usr/bin", r"is dead", r"crashed",
+                      r'state +done' ):
             self.assertRegex(done.stdout, words)
         self.assertEqual(os.listdir(folder), [], done.stdout)
         self.assertEqual(driver.marked(folder), [], "left behind")
