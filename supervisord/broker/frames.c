@@ -310,6 +310,8 @@ make_submission(
 {
 	struct submission *s = submission_new();
 	const char *at = texts + w->worker_size;
+	size_t head = (size_t)w->worker_size + w->func_size + w->key_size +
+		      w->limit_key_size;
 
 	if (s == NULL)
 		return NULL;
@@ -325,7 +327,7 @@ make_submission(
 	at += w->key_size;
 	s->limit_key = text_of(at, w->limit_key_size);
 	at += w->limit_key_size;
-	size -= (size_t)(at - texts);
+	size -= head;
 	s->json = json;
 	if (size > 0 || !json)
 		s->payload = payload_of(at, size, json);
