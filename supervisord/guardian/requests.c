@@ -261,6 +261,7 @@ request(struct msg *m)
 	case MSG_REPLACE:
 	case MSG_SCALE:
 	case MSG_QUEUE_EVENT:
+	case MSG_HAND_UP:
 	case MSG_PIPE:
 	case MSG_PIPE_DROP:
 	case MSG_PEER:

@@ -455,6 +455,16 @@ drive_empty(struct master *m, uint32_t slot, uint32_t gen)
 }
 
 void
+drive_ready(struct master *m, uint32_t slot, uint32_t gen)
+{
+	struct instance *it = crew_by_slot(&m->crew, slot, gen);
+	struct life_input in = { .kind = IN_READY };
+
+	if (it != NULL)
+		feed(m, it, &in, &nobody);
+}
+
+void
 drive_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct instance *it = CONTAINER_OF(timer, struct instance, timer);

@@ -29,6 +29,7 @@ void drive_launched(struct master *m, const struct msg_launched *msg);
 void drive_not_launched(struct master *m, const struct msg_failed *msg);
 void drive_exited(struct master *m, const struct msg_child *msg);
 void drive_empty(struct master *m, uint32_t slot, uint32_t gen);
+void drive_ready(struct master *m, uint32_t slot, uint32_t gen);
 
 /* The worker's rules have changed. */
 void drive_rules_changed(struct master *m, struct instance *it);

@@ -331,6 +331,11 @@ receive(void *arg, struct msg *msg)
 	case MSG_SCALE:
 		scale(b->m, msg);
 		break;
+	case MSG_HAND_UP:
+		/* What crashes from here on is a task's crash, not a failed
+		 * start: tasks must not be able to make a worker FATAL. */
+		drive_ready(b->m, msg->u.HAND_UP.slot, msg->u.HAND_UP.gen);
+		break;
 	case MSG_QUEUE_EVENT:
 		queue_event(b->m, msg);
 		break;

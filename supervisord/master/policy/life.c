@@ -423,6 +423,10 @@ feed(struct step *s)
 		if (life->state == ST_STOPPING && life->leaving)
 			interpret(s, ON_EMPTY);
 		break;
+	case IN_READY:
+		if (life->state == ST_STARTING && life->alive)
+			interpret(s, ON_STARTED);
+		break;
 	case IN_TIMER:
 		timer(s);
 		break;

@@ -77,6 +77,7 @@ enum life_input_kind {
 	IN_NOT_SPAWNED,
 	IN_EXIT,
 	IN_EMPTY,
+	IN_READY, /* it says itself that it is up */
 	IN_TIMER
 };
 
