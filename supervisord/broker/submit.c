@@ -1,5 +1,6 @@
 /* How tasks come in. */
 
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +50,38 @@ is_full(const struct pool *p, uint64_t more)
 					      p->config.max_queue;
 }
 
+static bool
+all_take_tasks(struct broker *b, const json_t *then)
+{
+	const char *worker = json_string_value(json_object_get(then, "worker"));
+	struct pool *p = worker != NULL ? pool_find(b->core, worker) : NULL;
+	json_t *one;
+	size_t i;
+
+	if (!json_is_array(then)) {
+		return p != NULL && p->configured &&
+		       (json_object_get(then, "then") == NULL ||
+			   all_take_tasks(b, json_object_get(then, "then")));
+	}
+	json_array_foreach(then, i, one)
+	{
+		if (!all_take_tasks(b, one))
+			return false;
+	}
+	return true;
+}
+
+/* Said to who submits it: later there is nobody who could be told. */
+static enum queue_error
+check_then(struct broker *b, const char *text)
+{
+	json_t *then = text != NULL ? json_loads(text, 0, NULL) : NULL;
+	bool fits = then == NULL || all_take_tasks(b, then);
+
+	json_decref(then);
+	return fits ? QERR_NONE : QERR_NO_THEN;
+}
+
 static enum queue_error
 check(struct broker *b, const struct submission *s, struct pool **ret)
 {
@@ -63,7 +96,7 @@ check(struct broker *b, const struct submission *s, struct pool **ret)
 	e = check_function(p, s);
 	if (e == QERR_NONE)
 		e = check_sizes(s);
-	return e;
+	return e == QERR_NONE ? check_then(b, s->then) : e;
 }
 
 enum queue_error
@@ -311,11 +344,13 @@ void
 core_submit_group(struct broker *b, struct submission **s, size_t count,
     char *then, core_group_fn *done, void *arg)
 {
-	enum queue_error e = group_check(b, s, count);
+	enum queue_error e = check_then(b, then);
 	struct group *g = NULL;
 	struct store_op *op = NULL;
 
 	core_clocks(b->core);
+	if (e == QERR_NONE)
+		e = group_check(b, s, count);
 	if (e == QERR_NONE) {
 		g = calloc(1, sizeof(*g));
 		op = store_op_new(STORE_GROUP);

@@ -961,7 +961,8 @@ a_group_is_taken_whole_or_not_at_all(void **state)
 	core_adopted(&r->b);
 	for (int i = 0; i < 3; i++)
 		s[i] = submission("w");
-	core_submit_group(&r->b, s, 3, strdup("{}"), on_group, NULL);
+	core_submit_group(&r->b, s, 3,
+	    strdup("{\"worker\":\"w\",\"func\":\"f\"}"), on_group, NULL);
 	rig_settle(r);
 	assert_int_equal(group_error, QERR_NONE);
 	assert_int_equal(group_count, 3);
