@@ -404,7 +404,7 @@ class Schedules(Queue):
         number = self.submit(sup, "w", "echo")
         self.ended(sup, number)
         db = driver.sqlite3.connect("file:%s/tasks.db?mode=ro" % sup.state_dir, uri=True, timeout=10)
-        twice = db.execute("select schedule, fire_ms, count(*) from task where schedule > 0 "
+        twice = db.execute("select schedule, fire_ms, count(*) from extra where schedule > 0 "
                            "group by schedule, fire_ms having count(*) > 1").fetchall()
         db.close()
         self.assertEqual(twice, [])

@@ -461,6 +461,127 @@ expired_results_go_with_all_that_is_theirs(void **state)
 	assert_int_equal(rig_number(r, "SELECT count(*) FROM result"), 3);
 }
 
+static size_t
+expire(struct rig *r, uint32_t limit, int64_t *ret_next)
+{
+	struct store_op *op = rig_op(STORE_EXPIRE);
+	size_t count;
+
+	op->now_ms = 5000;
+	op->limit = limit;
+	assert_int_equal(rig_do(r, op), QERR_NONE);
+	for (size_t i = 0; i < op->count; i++) {
+		assert_int_equal(op->rows[i].state, TASK_DONE);
+		assert_string_equal(op->rows[i].worker, "a");
+	}
+	count = op->count;
+	*ret_next = op->next_due_ms;
+	store_op_free(op);
+	return count;
+}
+
+static void
+those_that_ended_together_are_counted_and_expire(void **state)
+{
+	struct rig *r = *state;
+	int64_t next;
+
+	enum {
+		MANY = 300
+	};
+
+	/* Of ten times, in few transactions, in batches of each. */
+	for (int i = 0; i < MANY; i++) {
+		struct task_row *row = rig_row(r, "a", "1");
+		uint64_t id = row->id;
+		struct store_op *op = rig_finish_op(id, TASK_DONE, "1");
+
+		rig_post(r, rig_submit_op(row));
+		op->change.expires_ms = i < 200 ? 1000 : 1000 + i % 10;
+		if (i % 50 == 0)
+			op->change.expires_ms = 9000;
+		rig_post(r, op);
+	}
+	rig_wait(r);
+	assert_true(rig_number(r, "SELECT count(*) FROM ended") < MANY / 4);
+	rig_reopen(r);
+	assert_int_equal(r->found.pools[0].counts[TASK_DONE], MANY);
+	assert_int_equal(r->found.next_expiry_ms, 1000);
+	assert_int_equal(expire(r, 7, &next), 7);
+	assert_int_equal(next, 1000);
+	rig_reopen(r);
+	assert_int_equal(r->found.pools[0].counts[TASK_DONE], MANY - 7);
+	assert_int_equal(expire(r, 1000, &next), MANY - 7 - MANY / 50);
+	assert_int_equal(next, 9000);
+	assert_int_equal(expire(r, 1000, &next), 0);
+	assert_int_equal(rig_number(r, "SELECT count(*) FROM task"), MANY / 50);
+	assert_int_equal(
+	    rig_number(r, "SELECT count(*) FROM result"), MANY / 50);
+	assert_int_equal(
+	    rig_number(r, "SELECT sum(count) FROM ended"), MANY / 50);
+	rig_sound(r);
+}
+
+static void
+what_is_done_stays_so(void **state)
+{
+	struct rig *r = *state;
+	uint64_t id = rig_submit(r, rig_row(r, "a", "1"));
+	struct store_op *op;
+
+	for (int i = 0; i < 2; i++) {
+		op = rig_finish_op(
+		    id, i == 0 ? TASK_DONE : TASK_FAILED, i == 0 ? "1" : NULL);
+		assert_int_equal(rig_do(r, op), QERR_NONE);
+		store_op_free(op);
+	}
+	op = rig_task(r, id);
+	assert_int_equal(op->rows[0].state, TASK_DONE);
+	store_op_free(op);
+	rig_reopen(r);
+	assert_int_equal(r->found.pools[0].counts[TASK_DONE], 1);
+	assert_int_equal(r->found.pools[0].counts[TASK_FAILED], 0);
+}
+
+static void
+what_is_rare_comes_and_goes(void **state)
+{
+	struct rig *r = *state;
+	uint64_t id = rig_submit(r, rig_row(r, "a", "1"));
+	struct store_op *op = rig_op(STORE_UPDATE);
+
+	assert_int_equal(rig_number(r, "SELECT count(*) FROM extra"), 0);
+	op->change.id = id;
+	op->change.fields = CHANGE_FAILURES | CHANGE_ERROR;
+	op->change.failures = 2;
+	op->change.error = strdup("no luck");
+	assert_int_equal(rig_do(r, op), QERR_NONE);
+	store_op_free(op);
+	op = rig_task(r, id);
+	assert_int_equal(op->rows[0].failures, 2);
+	assert_string_equal(op->rows[0].error, "no luck");
+	store_op_free(op);
+	/* It has worked at last: the error goes, the failures do not. */
+	op = rig_finish_op(id, TASK_DONE, NULL);
+	op->change.fields |= CHANGE_ERROR;
+	op->change.expires_ms = 1000;
+	assert_int_equal(rig_do(r, op), QERR_NONE);
+	store_op_free(op);
+	op = rig_task(r, id);
+	assert_int_equal(op->rows[0].failures, 2);
+	assert_null(op->rows[0].error);
+	store_op_free(op);
+	rig_reopen(r);
+	assert_int_equal(r->found.pools[0].counts[TASK_DONE], 1);
+	assert_int_equal(r->found.next_expiry_ms, 1000);
+	op = rig_op(STORE_EXPIRE);
+	op->now_ms = 1000;
+	assert_int_equal(rig_do(r, op), QERR_NONE);
+	assert_int_equal(op->count, 1);
+	store_op_free(op);
+	assert_int_equal(rig_number(r, "SELECT count(*) FROM extra"), 0);
+}
+
 static void
 a_run_of_a_schedule_happens_once(void **state)
 {
@@ -678,6 +799,9 @@ main(void)
 		TEST(a_member_whose_key_is_taken_is_none),
 		TEST(members_stay_until_their_group_is_over),
 		TEST(expired_results_go_with_all_that_is_theirs),
+		TEST(those_that_ended_together_are_counted_and_expire),
+		TEST(what_is_done_stays_so),
+		TEST(what_is_rare_comes_and_goes),
 		TEST(a_run_of_a_schedule_happens_once),
 		TEST(a_pause_is_remembered),
 		TEST(lists_are_newest_first_and_cut),

@@ -48,49 +48,74 @@ find(struct db *db, enum sql which, int64_t a, int64_t b, const char *key,
 	return db_end(db, stmt, rc);
 }
 
-static void
-bind_numbers(
-    sqlite3_stmt *stmt, int at, const struct task_row *row, int64_t pool)
-{
-	const int64_t n[] = { (int64_t)row->id, pool, row->state, row->priority,
-		row->rank, row->due_ms, row->created_ms, row->started_ms,
-		row->finished_ms, row->expires_ms, row->timeout_ms,
-		row->result_ttl_ms, row->retries, row->attempts, row->failures,
-		row->crashes, row->victims, (int64_t)row->parent,
-		(int64_t)row->group, row->schedule, row->fire_ms };
-
-	for (size_t i = 0; i < N_ELEMENTS(n); i++)
-		sqlite3_bind_int64(stmt, at + (int)i, n[i]);
-}
-
 static bool
 is_apart(const struct task_row *row)
 {
 	return row->payload != NULL && row->payload->size > PAYLOAD_INLINE;
 }
 
-/* From parameter `at` on; returns the next one. */
+/* A task that is done without it would be one of `ended`. */
+static bool
+has_extra(const struct task_row *row)
+{
+	return row->key != NULL || row->limit_key != NULL ||
+	       row->then != NULL || row->parent != 0 || row->group != 0 ||
+	       row->schedule != 0 || row->fire_ms != 0 || row->failures != 0 ||
+	       row->crashes != 0 || row->victims != 0 || row->error != NULL ||
+	       row->words != NULL || row->state == TASK_DONE;
+}
+
+/* What a new task has, from parameter `at` on; returns the next one. */
 static int
 bind_row(sqlite3_stmt *stmt, int at, const struct task_row *row, int64_t pool)
 {
 	bool apart = is_apart(row);
+	const int64_t n[] = { (int64_t)row->id, pool, row->priority, row->rank,
+		row->created_ms, row->timeout_ms, row->result_ttl_ms,
+		row->retries,
+		(row->json ? FORM_JSON : 0) | (apart ? FORM_APART : 0) |
+		    (row->key != NULL ? FORM_KEY : 0) |
+		    (row->schedule != 0 ? FORM_FIRE : 0) |
+		    (has_extra(row) ? FORM_EXTRA : 0) };
 
-	bind_numbers(stmt, at, row, pool);
-	at += 21;
-	sqlite3_bind_int(stmt, at++,
-	    (row->json ? FORM_JSON : 0) | (apart ? FORM_APART : 0) |
-		(row->key != NULL ? FORM_KEY : 0) |
-		(row->schedule != 0 ? FORM_FIRE : 0));
-	sqlite3_bind_int(stmt, at++, row->then != NULL || row->group != 0);
+	for (size_t i = 0; i < N_ELEMENTS(n); i++)
+		sqlite3_bind_int64(stmt, at++, n[i]);
 	bind_text(stmt, at++, row->func);
-	bind_text(stmt, at++, row->key);
-	bind_text(stmt, at++, row->limit_key);
-	bind_text(stmt, at++, row->instance);
-	bind_text(stmt, at++, row->error);
-	bind_text(stmt, at++, row->words);
-	bind_text(stmt, at++, row->then);
 	bind_body(stmt, at++, apart ? NULL : row->payload);
 	return at;
+}
+
+/* What it has who is not new. */
+static void
+bind_rest(sqlite3_stmt *stmt, int at, const struct task_row *row)
+{
+	const int64_t n[] = { row->due_ms, row->state, row->started_ms,
+		row->finished_ms, row->expires_ms, row->attempts };
+
+	for (size_t i = 0; i < N_ELEMENTS(n); i++)
+		sqlite3_bind_int64(stmt, at++, n[i]);
+	bind_text(stmt, at, row->instance);
+}
+
+static int
+put_extra(struct db *db, const struct task_row *row)
+{
+	const int64_t n[] = { (int64_t)row->id, (int64_t)row->parent,
+		(int64_t)row->group, row->schedule, row->fire_ms, row->failures,
+		row->crashes, row->victims };
+	int at = 1, rc;
+	sqlite3_stmt *stmt = db_sql(db, SQL_EXTRA_PUT, &rc);
+
+	if (stmt == NULL)
+		return rc;
+	for (size_t i = 0; i < N_ELEMENTS(n); i++)
+		sqlite3_bind_int64(stmt, at++, n[i]);
+	bind_text(stmt, at++, row->key);
+	bind_text(stmt, at++, row->limit_key);
+	bind_text(stmt, at++, row->error);
+	bind_text(stmt, at++, row->words);
+	bind_text(stmt, at, row->then);
+	return db_run(db, stmt);
 }
 
 static int
@@ -151,8 +176,10 @@ insert(struct db *db, const struct task_row *row, int64_t pool)
 
 	if (stmt == NULL)
 		return rc;
-	bind_row(stmt, 1, row, pool);
+	bind_rest(stmt, bind_row(stmt, 1, row, pool), row);
 	rc = db_run(db, stmt);
+	if (rc == SQLITE_OK && has_extra(row))
+		rc = put_extra(db, row);
 	if (rc == SQLITE_OK && is_apart(row))
 		rc = put_apart(db, row);
 	return rc == SQLITE_OK ? put_indices(db, row, pool) : rc;
@@ -161,8 +188,10 @@ insert(struct db *db, const struct task_row *row, int64_t pool)
 bool
 row_is_simple(const struct task_row *row)
 {
-	return row->key == NULL && row->schedule == 0 && row->group == 0 &&
-	       !is_apart(row);
+	return row->state == TASK_QUEUED && row->due_ms == 0 &&
+	       row->started_ms == 0 && row->finished_ms == 0 &&
+	       row->expires_ms == 0 && row->attempts == 0 &&
+	       row->instance[0] == '\0' && !has_extra(row) && !is_apart(row);
 }
 
 int
@@ -203,29 +232,63 @@ row_insert(struct db *db, const struct task_row *row, uint64_t *ret_existing,
 
 /* --- changes -------------------------------------------------------------- */
 
+/* In the order of change_fields. */
 static const char *const columns[] = { "state", "rank", "due_ms", "attempts",
 	"failures", "crashes", "victims", "started_ms", "finished_ms",
 	"instance", "error", "words" };
 
-/* "UPDATE task SET state = ?, ... WHERE id = ?" for the fields in the mask. */
+/* Those that are in extra. */
+#define RARE                                                                   \
+	(CHANGE_FAILURES | CHANGE_CRASHES | CHANGE_VICTIMS | CHANGE_ERROR |    \
+	    CHANGE_WORDS)
+#define COMMON ((2U * CHANGE_WORDS - 1) & ~(uint32_t)RARE)
+
+/* What UPDATE, beside the fields. */
+enum {
+	OF_EXTRA = 1 << 28, /* of extra, not of task */
+	PLAIN = 1 << 29,    /* only if it has not ended and has no extra */
+	MARK = 1 << 30      /* it has one from now on */
+};
+
+/* As long as the room of a new row. */
+static const char zeros[32];
+
+static void
+put_sets(struct buf *b, uint32_t mask)
+{
+	const char *comma = "";
+
+	for (size_t i = 0; i < N_ELEMENTS(columns); i++)
+		if ((mask & 1U << i) != 0) {
+			buf_fmt(b, "%s%s = ?%s", comma, columns[i],
+			    1U << i == CHANGE_FINISHED ? ", expires_ms = ?"
+						       : "");
+			comma = ", ";
+		}
+	if ((mask & CHANGE_FINISHED) != 0) {
+		buf_fmt(b, "%sroom = ?", comma);
+		comma = ", ";
+	}
+	if ((mask & MARK) != 0)
+		buf_fmt(b, "%sform = form | 16", comma);
+	else if (comma[0] == '\0')
+		buf_str(b, "id = id");
+}
+
 static int
 prepare_mask(struct db *db, uint32_t mask, sqlite3_stmt **ret)
 {
-	bool plain = (mask & 1) != 0;
 	struct buf b;
 	int rc = SQLITE_NOMEM;
 
 	*ret = NULL;
 	buf_init(&b);
-	buf_str(&b, "UPDATE task SET ");
-	for (size_t i = 0; i < N_ELEMENTS(columns); i++)
-		if ((mask >> 1 & 1U << i) != 0)
-			buf_fmt(&b, "%s = ?, %s", columns[i],
-			    1U << i == CHANGE_FINISHED ? "expires_ms = ?, "
-						       : "");
-	/* In no index: it costs nothing where it is not needed for a comma. */
-	buf_fmt(&b, "linked = linked WHERE id = ?%s",
-	    plain ? " AND linked = 0" : "");
+	buf_fmt(
+	    &b, "UPDATE %s SET ", (mask & OF_EXTRA) != 0 ? "extra" : "task");
+	put_sets(&b, mask);
+	buf_fmt(&b, " WHERE id = ?%s",
+	    (mask & PLAIN) != 0 ? " AND form < 16 AND state < 3 AND seen(pool)"
+				: "");
 	if (!b.failed)
 		rc = sqlite3_prepare_v3(db->sql, buf_text(&b), -1,
 		    SQLITE_PREPARE_PERSISTENT, ret, NULL);
@@ -234,9 +297,8 @@ prepare_mask(struct db *db, uint32_t mask, sqlite3_stmt **ret)
 }
 
 static sqlite3_stmt *
-of_mask(struct db *db, uint32_t fields, bool plain, int *rc)
+of_mask(struct db *db, uint32_t mask, int *rc)
 {
-	uint32_t mask = fields << 1 | (plain ? 1 : 0);
 	sqlite3_stmt *stmt;
 	unsigned at;
 
@@ -254,9 +316,20 @@ of_mask(struct db *db, uint32_t fields, bool plain, int *rc)
 	return stmt;
 }
 
+/* What is left of a new row's room when it ends: so that the row neither grows
+ * nor shrinks, and what is on the page does not have to move. */
+static int
+room_left(const struct task_change *c)
+{
+	/* The state and three times. */
+	size_t used = 1 + 3 * (size_t)6 + strlen(c->instance);
+
+	return used < sizeof zeros ? (int)(sizeof zeros - used) : 0;
+}
+
 /* In the order of columns. */
 static int
-bind_change(sqlite3_stmt *stmt, const struct task_change *c)
+bind_change(sqlite3_stmt *stmt, const struct task_change *c, uint32_t mask)
 {
 	const int64_t n[] = { c->state, c->rank, c->due_ms, c->attempts,
 		c->failures, c->crashes, c->victims, c->started_ms,
@@ -264,34 +337,93 @@ bind_change(sqlite3_stmt *stmt, const struct task_change *c)
 	int at = 1;
 
 	for (size_t i = 0; i < N_ELEMENTS(n); i++)
-		if ((c->fields & 1U << i) != 0) {
+		if ((mask & 1U << i) != 0) {
 			sqlite3_bind_int64(stmt, at++, n[i]);
 			if (1U << i == CHANGE_FINISHED)
 				sqlite3_bind_int64(stmt, at++, c->expires_ms);
 		}
-	if ((c->fields & CHANGE_INSTANCE) != 0)
+	if ((mask & CHANGE_INSTANCE) != 0)
 		bind_text(stmt, at++, c->instance);
-	if ((c->fields & CHANGE_ERROR) != 0)
+	if ((mask & CHANGE_FINISHED) != 0)
+		sqlite3_bind_blob(
+		    stmt, at++, zeros, room_left(c), SQLITE_STATIC);
+	if ((mask & CHANGE_ERROR) != 0)
 		bind_text(stmt, at++, c->error);
-	if ((c->fields & CHANGE_WORDS) != 0)
+	if ((mask & CHANGE_WORDS) != 0)
 		bind_text(stmt, at++, c->words);
 	return at;
 }
 
-int
-row_change(
-    struct db *db, const struct task_change *c, bool plain, bool *ret_found)
+static int
+change(
+    struct db *db, const struct task_change *c, uint32_t mask, bool *ret_found)
 {
 	int rc;
-	sqlite3_stmt *stmt =
-	    of_mask(db, c->fields & (2 * CHANGE_WORDS - 1), plain, &rc);
+	sqlite3_stmt *stmt = of_mask(db, mask, &rc);
 
 	*ret_found = false;
 	if (stmt == NULL)
 		return rc;
-	sqlite3_bind_int64(stmt, bind_change(stmt, c), (int64_t)c->id);
+	sqlite3_bind_int64(stmt, bind_change(stmt, c, mask), (int64_t)c->id);
 	rc = db_run(db, stmt);
 	*ret_found = rc == SQLITE_OK && sqlite3_changes(db->sql) > 0;
+	return rc;
+}
+
+static int
+new_extra(struct db *db, uint64_t id)
+{
+	int rc;
+	sqlite3_stmt *stmt = db_sql(db, SQL_EXTRA_NEW, &rc);
+
+	if (stmt == NULL)
+		return rc;
+	sqlite3_bind_int64(stmt, 1, (int64_t)id);
+	return db_run(db, stmt);
+}
+
+/* It says more of the rare fields than that they are empty. */
+static bool
+needs_extra(const struct task_change *c)
+{
+	return ((c->fields & CHANGE_FAILURES) != 0 && c->failures != 0) ||
+	       ((c->fields & CHANGE_CRASHES) != 0 && c->crashes != 0) ||
+	       ((c->fields & CHANGE_VICTIMS) != 0 && c->victims != 0) ||
+	       ((c->fields & CHANGE_ERROR) != 0 && c->error != NULL) ||
+	       ((c->fields & CHANGE_WORDS) != 0 && c->words != NULL);
+}
+
+static bool
+is_done(const struct task_change *c)
+{
+	return (c->fields & CHANGE_STATE) != 0 && c->state == TASK_DONE;
+}
+
+int
+row_change_plain(struct db *db, const struct task_change *c, bool *ret_found)
+{
+	int rc;
+
+	*ret_found = false;
+	if (needs_extra(c))
+		return SQLITE_OK;
+	rc = change(db, c, (c->fields & COMMON) | PLAIN, ret_found);
+	if (rc == SQLITE_OK && *ret_found && is_done(c))
+		rc = db_ended(db, db->seen_pool, (int64_t)c->id, c->expires_ms);
+	return rc;
+}
+
+int
+row_change(struct db *db, const struct task_change *c, bool *ret_found)
+{
+	bool mark = needs_extra(c) || is_done(c), extra;
+	int rc =
+	    change(db, c, (c->fields & COMMON) | (mark ? MARK : 0), ret_found);
+
+	if (rc == SQLITE_OK && *ret_found && mark)
+		rc = new_extra(db, c->id);
+	if (rc == SQLITE_OK && *ret_found && (c->fields & RARE) != 0)
+		rc = change(db, c, (c->fields & RARE) | OF_EXTRA, &extra);
 	return rc;
 }
 

@@ -149,6 +149,17 @@ open_at(struct db *db, const char *path, int flags, int cache_kib)
 	return rc;
 }
 
+/* seen(pool): true; tells which pool's task a statement is about to change. */
+static void
+see_pool(sqlite3_context *context, int count, sqlite3_value **values)
+{
+	struct db *db = sqlite3_user_data(context);
+
+	if (count == 1)
+		db->seen_pool = sqlite3_value_int64(values[0]);
+	sqlite3_result_int(context, 1);
+}
+
 static int
 data_version(struct db *db)
 {
@@ -174,6 +185,9 @@ db_open(struct db *db, const char *path, bool *ret_fresh)
 		rc = db_schema(db->sql, ret_fresh, db->words, sizeof db->words);
 	if (rc == SQLITE_OK && sqlite3_db_readonly(db->sql, "main") == 1)
 		rc = SQLITE_READONLY;
+	if (rc == SQLITE_OK)
+		rc = sqlite3_create_function(db->sql, "seen", 1,
+		    SQLITE_UTF8 | SQLITE_DIRECTONLY, db, see_pool, NULL, NULL);
 	if (rc == SQLITE_OK) {
 		sqlite3_wal_hook(db->sql, note_wal, db);
 		db->version = data_version(db);
@@ -333,6 +347,7 @@ db_begin(struct db *db, bool full)
 		if (rc == SQLITE_OK)
 			db->full = full;
 	}
+	db->ended_count = 0;
 	stmt = rc == SQLITE_OK ? db_sql(db, SQL_BEGIN, &rc) : NULL;
 	return stmt != NULL ? db_run(db, stmt) : db_failed(db, rc);
 }
@@ -340,8 +355,9 @@ db_begin(struct db *db, bool full)
 int
 db_commit(struct db *db, const char *path)
 {
-	int rc;
-	sqlite3_stmt *stmt = db_sql(db, SQL_COMMIT, &rc);
+	int rc = db_ended_flush(db);
+	sqlite3_stmt *stmt =
+	    rc == SQLITE_OK ? db_sql(db, SQL_COMMIT, &rc) : NULL;
 
 	if (stmt == NULL)
 		return rc;

@@ -18,8 +18,7 @@
 #define SQL_SHORT                                                              \
 	"id, pool, state, priority, rank, due_ms, created_ms, started_ms,"     \
 	" finished_ms, expires_ms, timeout_ms, result_ttl_ms, retries,"        \
-	" attempts, failures, crashes, victims, parent, grp, schedule,"        \
-	" fire_ms, form, func, key, limit_key, instance, error, words, chain"
+	" attempts, form, func, instance"
 #define SQL_WHOLE SQL_SHORT ", payload"
 
 enum sql {
@@ -34,7 +33,8 @@ enum {
 	FORM_JSON = 1,  /* the payload is JSON */
 	FORM_APART = 2, /* it is in the table body */
 	FORM_KEY = 4,   /* it is in task_key */
-	FORM_FIRE = 8   /* it is in task_fire */
+	FORM_FIRE = 8,  /* it is in task_fire */
+	FORM_EXTRA = 16 /* it has a row in extra; the statements know it */
 };
 
 /* A payload longer than this is kept apart, so that a change of the task does
@@ -50,6 +50,8 @@ enum {
 #define DB_WORDS 256
 #define DB_MASKS 24
 #define DB_POOLS 64
+#define DB_ENDED 32 /* batches of tasks that end together */
+#define DB_BATCH 128
 
 struct db {
 	sqlite3 *sql; /* NULL: closed */
@@ -62,6 +64,17 @@ struct db {
 	} masks[DB_MASKS];
 
 	unsigned next_mask;
+
+	/* Tasks without a row in extra that are done by this transaction:
+	 * stored at its end. */
+	struct {
+		int64_t pool, expires_ms;
+		uint32_t count;
+		int64_t ids[DB_BATCH];
+	} ended[DB_ENDED];
+
+	size_t ended_count;
+	int64_t seen_pool; /* of the task a statement has changed last */
 
 	/* Names of pools by id, as far as they have been met. */
 	struct {
@@ -132,6 +145,11 @@ db_is_fatal(int rc)
 int db_pool_id(struct db *db, const char *name, bool make, int64_t *ret);
 /* The name, or "". */
 const char *db_pool_name(struct db *db, int64_t id);
+
+/* ended.c: a task is done that has no row in extra. */
+int db_ended(struct db *db, int64_t pool, int64_t id, int64_t expires_ms);
+/* Before a commit. */
+int db_ended_flush(struct db *db);
 
 int db_schema(sqlite3 *sql, bool *ret_fresh, char *words, size_t size);
 

@@ -2,6 +2,7 @@
  * belongs to them. */
 
 #include <stdio.h>
+#include <string.h>
 
 #include "supervisord/broker/sqlite/store_int.h"
 
@@ -48,6 +49,115 @@ find(struct db *db, struct store_op *op, int64_t pool, int state, size_t limit)
 	return db_end(db, stmt, rc);
 }
 
+/* The batch of `ended` whose time has come first. n 0: there is none. */
+struct batch {
+	int64_t n, pool, expires_ms;
+	struct body *ids;
+};
+
+static int
+next_batch(struct db *db, int64_t now_ms, struct batch *b)
+{
+	int rc;
+	sqlite3_stmt *stmt = db_sql(db, SQL_ENDED_NEXT, &rc);
+	const void *ids;
+	bool ok = true;
+
+	*b = (struct batch){ 0 };
+	if (stmt == NULL)
+		return rc;
+	sqlite3_bind_int64(stmt, 1, now_ms);
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW) {
+		b->n = sqlite3_column_int64(stmt, 0);
+		b->pool = sqlite3_column_int64(stmt, 1);
+		b->expires_ms = sqlite3_column_int64(stmt, 2);
+		ids = sqlite3_column_blob(stmt, 3);
+		b->ids = body_new(ids, (size_t)sqlite3_column_bytes(stmt, 3));
+		ok = b->ids != NULL;
+	}
+	rc = db_end(db, stmt, rc);
+	return ok ? rc : SQLITE_NOMEM;
+}
+
+/* Its first `taken` have been seen to. */
+static int
+cut_batch(struct db *db, const struct batch *b, size_t taken)
+{
+	size_t left = b->ids->size / sizeof(int64_t) - taken;
+	int rc;
+	sqlite3_stmt *stmt =
+	    db_sql(db, left > 0 ? SQL_ENDED_CUT : SQL_ENDED_DROP, &rc);
+
+	if (stmt == NULL)
+		return rc;
+	sqlite3_bind_int64(stmt, 1, b->n);
+	if (left > 0) {
+		sqlite3_bind_int64(stmt, 2, (int64_t)left);
+		sqlite3_bind_blob64(stmt, 3,
+		    b->ids->data + taken * sizeof(int64_t),
+		    left * sizeof(int64_t), SQLITE_STATIC);
+	}
+	return db_run(db, stmt);
+}
+
+/* One of a batch, if it is still as it was then. */
+static int
+find_ended(
+    struct db *db, struct store_op *op, const struct batch *b, int64_t id)
+{
+	struct task_row *row;
+	int form = -1, rc;
+	sqlite3_stmt *stmt = db_sql(db, SQL_ENDED_FORM, &rc);
+
+	if (stmt == NULL)
+		return rc;
+	sqlite3_bind_int64(stmt, 1, id);
+	sqlite3_bind_int64(stmt, 2, b->expires_ms);
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		form = sqlite3_column_int(stmt, 0);
+	rc = db_end(db, stmt, rc);
+	if (rc != SQLITE_OK || form < 0)
+		return rc;
+	row = rows_add(&op->rows, &op->count);
+	if (row == NULL)
+		return SQLITE_NOMEM;
+	row->id = (uint64_t)id;
+	row->retries = form;
+	row->state = TASK_DONE;
+	snprintf(
+	    row->worker, sizeof row->worker, "%s", db_pool_name(db, b->pool));
+	return SQLITE_OK;
+}
+
+static int
+find_batches(struct db *db, struct store_op *op, size_t limit)
+{
+	struct batch b;
+	int rc = SQLITE_OK;
+
+	while (rc == SQLITE_OK && op->count < limit) {
+		size_t i = 0;
+
+		rc = next_batch(db, op->now_ms, &b);
+		if (rc != SQLITE_OK || b.n == 0)
+			break;
+		for (; rc == SQLITE_OK && op->count < limit &&
+		       (i + 1) * sizeof(int64_t) <= b.ids->size;
+		     i++) {
+			int64_t id;
+
+			memcpy(&id, b.ids->data + i * sizeof id, sizeof id);
+			rc = find_ended(db, op, &b, id);
+		}
+		if (rc == SQLITE_OK)
+			rc = cut_batch(db, &b, i);
+		body_release(b.ids);
+	}
+	return rc;
+}
+
 static int
 find_all(struct db *db, struct store_op *op)
 {
@@ -69,7 +179,9 @@ find_all(struct db *db, struct store_op *op)
 			    limit);
 	}
 	sqlite3_reset(pools);
-	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+	if (rc != SQLITE_OK && rc != SQLITE_DONE)
+		return rc;
+	return find_batches(db, op, limit);
 }
 
 static int
@@ -83,6 +195,8 @@ drop_all(struct db *db, uint64_t id, int form)
 		rc = drop(db, SQL_FIRE_DROP, id);
 	if (rc == SQLITE_OK && (form & FORM_APART) != 0)
 		rc = drop(db, SQL_BODY_DROP, id);
+	if (rc == SQLITE_OK && (form & FORM_EXTRA) != 0)
+		rc = drop(db, SQL_EXTRA_DROP, id);
 	if (rc == SQLITE_OK)
 		rc = drop(db, SQL_RESULT_DROP, id);
 	return rc == SQLITE_OK ? drop(db, SQL_DROP, id) : rc;

@@ -131,6 +131,21 @@ soonest_of(struct db *db, int64_t pool, int first, int last, int64_t *soonest)
 	return rc;
 }
 
+/* Of those noted in batches. */
+static int
+soonest_batch(struct db *db, int64_t *soonest)
+{
+	int rc;
+	sqlite3_stmt *stmt = db_sql(db, SQL_ENDED_SOONEST, &rc);
+
+	if (stmt == NULL)
+		return rc;
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		*soonest = sooner(*soonest, sqlite3_column_int64(stmt, 0));
+	return db_end(db, stmt, rc);
+}
+
 int
 db_soonest(struct db *db, int first, int last, int64_t *ret)
 {
@@ -148,7 +163,10 @@ db_soonest(struct db *db, int first, int last, int64_t *ret)
 			return rc;
 		}
 	}
-	return db_end(db, pools, rc);
+	rc = db_end(db, pools, rc);
+	if (rc == SQLITE_OK && first <= TASK_DONE && last >= TASK_DONE)
+		rc = soonest_batch(db, ret);
+	return rc;
 }
 
 static int
@@ -173,6 +191,7 @@ found_read(struct db *db, struct store_found *found)
 		{ SQL_POOLS, add_pool },
 		{ SQL_SCHEDULES, add_schedule },
 		{ SQL_COUNTS, count_all },
+		{ SQL_ENDED_COUNTS, count_all },
 	};
 	struct finding f = { .db = db, .found = found };
 	int rc = SQLITE_OK;

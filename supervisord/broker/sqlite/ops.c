@@ -65,13 +65,20 @@ update(struct store *s, struct store_op *op)
 
 	if (op->change.id == 0)
 		return SQLITE_OK; /* it only waits for its turn */
-	rc = row_change(&s->db, &op->change, false, &found);
+	if ((op->change.fields & CHANGE_STATE) == 0 ||
+	    op->change.state < TASK_DONE) {
+		rc = row_change_plain(&s->db, &op->change, &found);
+		if (rc != SQLITE_OK || found)
+			return rc;
+	}
+	rc = row_change(&s->db, &op->change, &found);
 	if (rc == SQLITE_OK && !found)
 		op->error = QERR_NO_TASK;
 	return rc;
 }
 
-/* A task of which a `then` or a group waits. */
+/* A task of which a `then` or a group waits, or that has more to say than that
+ * it is done. What is done stays so: the first end counts. */
 static int
 finish(struct store *s, struct store_op *op)
 {
@@ -81,8 +88,10 @@ finish(struct store *s, struct store_op *op)
 
 	if (rc == SQLITE_OK && !found)
 		op->error = QERR_NO_TASK;
+	if (rc == SQLITE_OK && found && row.state == TASK_DONE)
+		found = false;
 	if (rc == SQLITE_OK && found)
-		rc = row_change(&s->db, &op->change, false, &found);
+		rc = row_change(&s->db, &op->change, &found);
 	if (rc == SQLITE_OK && found && op->result != NULL)
 		rc = row_put_result(
 		    &s->db, op->change.id, op->result, op->result_json);
@@ -98,7 +107,7 @@ finish_plain(struct store *s, struct store_op *op, int *rc)
 {
 	bool found;
 
-	*rc = row_change(&s->db, &op->change, true, &found);
+	*rc = row_change_plain(&s->db, &op->change, &found);
 	if (*rc == SQLITE_OK && found && op->result != NULL)
 		*rc = row_put_result(
 		    &s->db, op->change.id, op->result, op->result_json);
@@ -137,16 +146,16 @@ cancel(struct store *s, struct store_op *op)
 		return rc;
 	op->change.fields |= CHANGE_STATE;
 	op->change.state = TASK_CANCELLED;
-	rc = row_change(&s->db, &op->change, false, &found);
+	rc = row_change(&s->db, &op->change, &found);
 	return rc != SQLITE_OK ? rc : follow_end(s, op, &op->rows[0]);
 }
 
 static int
 revive(struct store *s, struct store_op *op)
 {
-	const struct task_change *c = &op->change;
+	struct task_change c = op->change;
 	struct task_row *row;
-	sqlite3_stmt *stmt;
+	bool found;
 	int rc;
 
 	if (!take_row(s, op,
@@ -154,23 +163,26 @@ revive(struct store *s, struct store_op *op)
 		&rc))
 		return rc;
 	row = &op->rows[0];
-	stmt = db_sql(&s->db, SQL_REVIVE, &rc);
-	if (stmt == NULL)
-		return rc;
 	row->state = TASK_QUEUED;
-	if ((c->fields & CHANGE_RANK) != 0)
-		row->rank = c->rank;
-	row->failures = (c->fields & CHANGE_FAILURES) != 0 ? c->failures : 0;
-	row->crashes = (c->fields & CHANGE_CRASHES) != 0 ? c->crashes : 0;
+	if ((c.fields & CHANGE_RANK) != 0)
+		row->rank = c.rank;
+	row->failures = (c.fields & CHANGE_FAILURES) != 0 ? c.failures : 0;
+	row->crashes = (c.fields & CHANGE_CRASHES) != 0 ? c.crashes : 0;
 	row->due_ms = row->started_ms = row->finished_ms = row->expires_ms = 0;
 	free(row->error);
 	free(row->words);
 	row->error = row->words = NULL;
-	sqlite3_bind_int64(stmt, 1, (int64_t)row->id);
-	sqlite3_bind_int64(stmt, 2, row->rank);
-	sqlite3_bind_int64(stmt, 3, row->failures);
-	sqlite3_bind_int64(stmt, 4, row->crashes);
-	rc = db_run(&s->db, stmt);
+	c = (struct task_change){
+		.id = row->id,
+		.fields = CHANGE_STATE | CHANGE_RANK | CHANGE_DUE |
+			  CHANGE_FAILURES | CHANGE_CRASHES | CHANGE_STARTED |
+			  CHANGE_FINISHED | CHANGE_ERROR | CHANGE_WORDS,
+		.state = TASK_QUEUED,
+		.rank = row->rank,
+		.failures = row->failures,
+		.crashes = row->crashes,
+	};
+	rc = row_change(&s->db, &c, &found);
 	if (rc == SQLITE_OK)
 		rc = with_id(&s->db, SQL_RESULT_DROP, row->id);
 	if (rc == SQLITE_OK && row->group != 0)

@@ -61,6 +61,42 @@ payload_apart(struct db *db, struct task_row *row)
 	return ok ? rc : SQLITE_NOMEM;
 }
 
+static bool
+read_extra(sqlite3_stmt *stmt, struct task_row *row)
+{
+	int c = 0;
+
+	row->parent = (uint64_t)sqlite3_column_int64(stmt, c++);
+	row->group = (uint64_t)sqlite3_column_int64(stmt, c++);
+	row->schedule = (uint32_t)sqlite3_column_int64(stmt, c++);
+	row->fire_ms = sqlite3_column_int64(stmt, c++);
+	row->failures = (uint32_t)sqlite3_column_int64(stmt, c++);
+	row->crashes = (uint32_t)sqlite3_column_int64(stmt, c++);
+	row->victims = (uint32_t)sqlite3_column_int64(stmt, c++);
+	return text_of(stmt, c, &row->key) &&
+	       text_of(stmt, c + 1, &row->limit_key) &&
+	       text_of(stmt, c + 2, &row->error) &&
+	       text_of(stmt, c + 3, &row->words) &&
+	       text_of(stmt, c + 4, &row->then);
+}
+
+static int
+extra_of(struct db *db, struct task_row *row)
+{
+	int rc;
+	sqlite3_stmt *stmt = db_sql(db, SQL_EXTRA_GET, &rc);
+	bool ok = true;
+
+	if (stmt == NULL)
+		return rc;
+	sqlite3_bind_int64(stmt, 1, (int64_t)row->id);
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		ok = read_extra(stmt, row);
+	rc = db_end(db, stmt, rc);
+	return ok ? rc : SQLITE_NOMEM;
+}
+
 static void
 read_numbers(sqlite3_stmt *stmt, struct task_row *row)
 {
@@ -77,14 +113,7 @@ read_numbers(sqlite3_stmt *stmt, struct task_row *row)
 	row->timeout_ms = sqlite3_column_int64(stmt, c++);
 	row->result_ttl_ms = sqlite3_column_int64(stmt, c++);
 	row->retries = sqlite3_column_int(stmt, c++);
-	row->attempts = (uint32_t)sqlite3_column_int64(stmt, c++);
-	row->failures = (uint32_t)sqlite3_column_int64(stmt, c++);
-	row->crashes = (uint32_t)sqlite3_column_int64(stmt, c++);
-	row->victims = (uint32_t)sqlite3_column_int64(stmt, c++);
-	row->parent = (uint64_t)sqlite3_column_int64(stmt, c++);
-	row->group = (uint64_t)sqlite3_column_int64(stmt, c++);
-	row->schedule = (uint32_t)sqlite3_column_int64(stmt, c++);
-	row->fire_ms = sqlite3_column_int64(stmt, c);
+	row->attempts = (uint32_t)sqlite3_column_int64(stmt, c);
 	/* Held until its group is over. */
 	if (row->expires_ms < 0)
 		row->expires_ms = 0;
@@ -99,20 +128,16 @@ int
 row_read(struct db *db, sqlite3_stmt *stmt, struct task_row *row, bool whole)
 {
 	enum {
-		FORM = 21,
+		FORM = 14,
 		FUNC,
-		KEY,
-		LIMIT_KEY,
 		INSTANCE,
-		ERROR,
-		WORDS,
-		CHAIN,
 		PAYLOAD
 	};
 
 	int form = sqlite3_column_int(stmt, FORM);
 	const void *instance = sqlite3_column_text(stmt, INSTANCE);
 	bool ok;
+	int rc = SQLITE_OK;
 
 	row->id = (uint64_t)sqlite3_column_int64(stmt, 0);
 	snprintf(row->worker, sizeof row->worker, "%s",
@@ -121,16 +146,16 @@ row_read(struct db *db, sqlite3_stmt *stmt, struct task_row *row, bool whole)
 	row->json = (form & FORM_JSON) != 0;
 	snprintf(row->instance, sizeof row->instance, "%s",
 	    instance != NULL ? (const char *)instance : "");
-	ok = text_of(stmt, FUNC, &row->func) && text_of(stmt, KEY, &row->key) &&
-	     text_of(stmt, LIMIT_KEY, &row->limit_key) &&
-	     text_of(stmt, ERROR, &row->error) &&
-	     text_of(stmt, WORDS, &row->words) &&
-	     text_of(stmt, CHAIN, &row->then);
+	ok = text_of(stmt, FUNC, &row->func);
 	if (ok && whole && sqlite3_column_type(stmt, PAYLOAD) != SQLITE_NULL)
 		ok = body_of(stmt, PAYLOAD, &row->payload);
-	if (ok && whole && (form & FORM_APART) != 0)
-		return payload_apart(db, row);
-	return ok ? SQLITE_OK : SQLITE_NOMEM;
+	if (!ok)
+		return SQLITE_NOMEM;
+	if ((form & FORM_EXTRA) != 0)
+		rc = extra_of(db, row);
+	if (rc == SQLITE_OK && whole && (form & FORM_APART) != 0)
+		rc = payload_apart(db, row);
+	return rc;
 }
 
 int

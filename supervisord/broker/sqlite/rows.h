@@ -32,10 +32,12 @@ int row_insert(struct db *db, const struct task_row *row,
 bool row_is_simple(const struct task_row *row);
 int row_insert_many(
     struct db *db, const struct task_row *const rows[INSERT_MANY]);
-/* The fields of the change; *ret_found: there is such a task. plain: only if
- * nothing hangs on its end (a `then`, a group). */
-int row_change(
-    struct db *db, const struct task_change *c, bool plain, bool *ret_found);
+/* The fields of the change; *ret_found: there is such a task. */
+int row_change(struct db *db, const struct task_change *c, bool *ret_found);
+/* The common case, in one step: only if the task has not ended, neither has
+ * nor gets a row in extra, so that nothing hangs on its end either. */
+int row_change_plain(
+    struct db *db, const struct task_change *c, bool *ret_found);
 int row_put_result(
     struct db *db, uint64_t id, const struct body *result, bool json);
 

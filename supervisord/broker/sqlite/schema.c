@@ -12,12 +12,18 @@
 #define APPLICATION 0x73767471 /* "svtq" */
 
 /*
- * A task is written three times: each index beside the table is one more tree
- * to open and to write each time. So there is one, with one entry a task, in
- * which each state has the order it is asked for in; keys, runs of schedules
- * and members of groups have tables of their own. What is long or rare comes
- * last in the row.
+ * What every task needs is in `task`, the rest in `extra`, which most tasks
+ * have no row in: each column costs at each write. Each index beside the table
+ * is one more tree to open and to write each time. So there is one, with at
+ * most one entry a task, in which each state has the order it is asked for in;
+ * keys, runs of schedules and members of groups have tables of their own. Most
+ * tasks end well: those leave the index and are noted many at once in `ended`.
+ * What is long comes last in the row. `task` has none of the checks the others
+ * have: each is made twice at each write.
  */
+/* A new row's room: change.c. */
+#define ZEROS "0000000000000000"
+
 static const char step_tables[] =
     "CREATE TABLE seq (one INTEGER PRIMARY KEY CHECK (one = 1),"
     " next INTEGER NOT NULL) STRICT;"
@@ -25,22 +31,30 @@ static const char step_tables[] =
     "CREATE TABLE pool (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
     " paused INTEGER NOT NULL DEFAULT 0,"
     " paused_until_ms INTEGER NOT NULL DEFAULT 0) STRICT;"
-    "CREATE TABLE task (id INTEGER PRIMARY KEY, pool INTEGER NOT NULL,"
-    " state INTEGER NOT NULL, priority INTEGER NOT NULL,"
-    " rank INTEGER NOT NULL, due_ms INTEGER NOT NULL,"
-    " created_ms INTEGER NOT NULL, started_ms INTEGER NOT NULL,"
-    " finished_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL,"
-    " timeout_ms INTEGER NOT NULL, result_ttl_ms INTEGER NOT NULL,"
-    " retries INTEGER NOT NULL, attempts INTEGER NOT NULL,"
-    " failures INTEGER NOT NULL, crashes INTEGER NOT NULL,"
-    " victims INTEGER NOT NULL, parent INTEGER NOT NULL,"
-    " grp INTEGER NOT NULL, schedule INTEGER NOT NULL,"
-    " fire_ms INTEGER NOT NULL, form INTEGER NOT NULL,"
-    " linked INTEGER NOT NULL, func TEXT, key TEXT, limit_key TEXT,"
-    " instance TEXT, error TEXT, words TEXT, chain TEXT, payload BLOB,"
+    "CREATE TABLE task (id INTEGER PRIMARY KEY, pool INTEGER,"
+    " state INTEGER DEFAULT 0, priority INTEGER, rank INTEGER,"
+    " due_ms INTEGER DEFAULT 0, created_ms INTEGER,"
+    " started_ms INTEGER DEFAULT 0, finished_ms INTEGER DEFAULT 0,"
+    " expires_ms INTEGER DEFAULT 0, timeout_ms INTEGER,"
+    " result_ttl_ms INTEGER, retries INTEGER, attempts INTEGER DEFAULT 0,"
+    " form INTEGER,"
+    " room BLOB DEFAULT x'" ZEROS ZEROS ZEROS ZEROS
+    "', func TEXT, instance TEXT, payload BLOB,"
     " sort INTEGER AS (CASE state WHEN 0 THEN rank WHEN 1 THEN due_ms"
-    " WHEN 2 THEN id ELSE expires_ms END) VIRTUAL) STRICT;"
-    "CREATE INDEX task_order ON task (state, pool, sort);"
+    " WHEN 2 THEN id ELSE CASE WHEN state = 3 AND form < 16 THEN NULL"
+    " ELSE expires_ms END END) VIRTUAL);"
+    "CREATE INDEX task_order ON task (state, pool, sort)"
+    " WHERE sort IS NOT NULL;"
+    "CREATE TABLE extra (id INTEGER PRIMARY KEY,"
+    " parent INTEGER NOT NULL DEFAULT 0, grp INTEGER NOT NULL DEFAULT 0,"
+    " schedule INTEGER NOT NULL DEFAULT 0, fire_ms INTEGER NOT NULL DEFAULT 0,"
+    " failures INTEGER NOT NULL DEFAULT 0, crashes INTEGER NOT NULL DEFAULT 0,"
+    " victims INTEGER NOT NULL DEFAULT 0, key TEXT, limit_key TEXT,"
+    " error TEXT, words TEXT, chain TEXT) STRICT;"
+    "CREATE TABLE ended (n INTEGER PRIMARY KEY, pool INTEGER NOT NULL,"
+    " expires_ms INTEGER NOT NULL, count INTEGER NOT NULL,"
+    " ids BLOB NOT NULL) STRICT;"
+    "CREATE INDEX ended_order ON ended (expires_ms);"
     "CREATE TABLE task_key (pool INTEGER NOT NULL, key TEXT NOT NULL,"
     " id INTEGER NOT NULL, PRIMARY KEY (pool, key)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE task_fire (schedule INTEGER NOT NULL,"
@@ -71,16 +85,19 @@ static const char step_view[] =
     " AS priority,"
     WHEN("t.created_ms") " AS created_at," WHEN("t.due_ms") " AS due_at,"
     WHEN("t.started_ms") " AS started_at,"
-    WHEN("t.finished_ms") " AS finished_at, t.attempts, t.failures, t.crashes,"
-    " t.instance, t.key, t.limit_key, t.error, t.words,"
+    WHEN("t.finished_ms") " AS finished_at, t.attempts,"
+    " coalesce(x.failures, 0) AS failures, coalesce(x.crashes, 0) AS crashes,"
+    " t.instance, x.key, x.limit_key, x.error, x.words,"
     " CASE WHEN t.form & 1 THEN CAST(coalesce(t.payload, (SELECT data FROM body"
     " WHERE id = t.id)) AS TEXT) ELSE coalesce(t.payload, (SELECT data FROM"
     " body WHERE id = t.id)) END AS args,"
     " CASE WHEN r.json THEN CAST(r.data AS TEXT) ELSE r.data END AS result,"
-    " t.parent, t.grp AS \"group\", s.name AS schedule"
-    " FROM task t LEFT JOIN pool p ON p.id = t.pool"
+    " coalesce(x.parent, 0) AS parent, coalesce(x.grp, 0) AS \"group\","
+    " s.name AS schedule"
+    " FROM task t LEFT JOIN extra x ON x.id = t.id"
+    " LEFT JOIN pool p ON p.id = t.pool"
     " LEFT JOIN result r ON r.id = t.id"
-    " LEFT JOIN schedule s ON s.id = t.schedule;";
+    " LEFT JOIN schedule s ON s.id = x.schedule;";
 /* clang-format on */
 
 static const char *const steps[] = { step_tables, step_view };
