@@ -163,7 +163,9 @@ class Readme(Queue):
             f.write(self.block("c"))
         archive = os.path.join(driver.BUILD, "libsupervisor.a")
         program = os.path.join(self.dir, "example")
-        flags = os.environ.get("EXAMPLE_CFLAGS", "").split()
+        # The library is of this build, and may need what it was built with.
+        flags = {"asan": ["-fsanitize=address,undefined"], "tsan": ["-fsanitize=thread"]}.get(
+            os.path.basename(driver.BUILD), [])
         subprocess.run(["cc", *flags, "-I", os.path.join(ROOT, "workers", "include"), "-o", program,
                         source, archive], check=True)
         out = subprocess.run([program], env=environment, stdout=subprocess.PIPE, text=True,

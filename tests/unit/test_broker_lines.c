@@ -97,6 +97,7 @@ flags_and_numbers_are_understood(void **state)
 	said_done(&said);
 	assert_int_equal(parse("{\"done\":3,\"data\":\"\"}"), 0);
 	assert_false(said.json);
+	said_done(&said);
 	assert_int_equal(parse("{\"sync\":1,\"held\":[5 , 6]}"), 0);
 	assert_int_equal(said.size, sizeof ids);
 	memcpy(ids, said.data, sizeof ids);
