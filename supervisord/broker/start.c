@@ -49,7 +49,9 @@ health(void *arg, bool well, const char *words)
 	struct broker *b = arg;
 
 	if (words[0] != '\0')
-		broker_event(b, "", "queue", "the task store: %s", words);
+		broker_event(b, "", "queue", "%s", words);
+	else if (well && b->store_words[0] != '\0')
+		broker_event(b, "", "queue", "the task store is well again");
 	b->store_well = well;
 	snprintf(
 	    b->store_words, sizeof b->store_words, "%s", well ? "" : words);

@@ -10,7 +10,8 @@
 #include "supervisord/ctl/find.h"
 #include "supervisord/ctl/term.h"
 
-#define CONNECT_MS 5000
+#define CONNECT_MS     5000
+#define INVALID_PARAMS (-32602) /* JSON-RPC's */
 
 int
 ctl_nobody(struct ctl *ctl, int r)
@@ -103,7 +104,7 @@ ctl_broken(struct ctl *ctl, int r)
 		return ctl_malformed(ctl, "it is not JSON-RPC");
 	if (r == -E2BIG)
 		return ctl_fail(ctl, CTL_USAGE,
-		    "this command is longer than the 1 MiB supervisord takes: name fewer targets, or a worker or group");
+		    "this command is longer than the 1 MiB supervisord takes: name fewer targets, or give a task less to carry");
 	return ctl_fail(ctl, CTL_NO_ANSWER, "talking to supervisord at %s: %s",
 	    ctl->path, strerror(-r));
 }
@@ -133,6 +134,8 @@ ctl_flush(struct ctl *ctl)
 static int
 exit_status_of(double code)
 {
+	if (code == INVALID_PARAMS)
+		return CTL_USAGE;
 	return code >= 1 && code <= 255 ? (int)code : CTL_FAILED;
 }
 
