@@ -240,6 +240,22 @@ ctl_ask(struct ctl *ctl, const char *method, struct buf *params,
 	return r;
 }
 
+int
+ctl_ask_tree(
+    struct ctl *ctl, const char *method, struct buf *params, json_t **ret)
+{
+	struct ctl_msg msg;
+	int r = ctl_ask(ctl, method, params, CTL_READ, &msg);
+
+	*ret = NULL;
+	if (r != 0)
+		return r;
+	if (ctl->json)
+		return ctl_put_raw(ctl, msg.body);
+	*ret = ctl_tree(ctl, msg.body);
+	return *ret != NULL ? CTL_DONE : CTL_NO_ANSWER;
+}
+
 static void
 draw_count(const json_t *tree)
 {

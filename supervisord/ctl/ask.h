@@ -40,6 +40,14 @@ void ctl_params_targets(
 int ctl_ask(struct ctl *ctl, const char *method, struct buf *params,
     enum ctl_patience patience, struct ctl_msg *ret);
 
+/*
+ * A question that only looks, and its answer as a tree, to be decref'd. With
+ * --json the answer has been printed as it came, and *ret is NULL, as it is
+ * when it failed: the exit status is returned then.
+ */
+int ctl_ask_tree(
+    struct ctl *ctl, const char *method, struct buf *params, json_t **ret);
+
 /* The same, in steps: for commands that ask two things in one write. */
 int64_t ctl_queue(struct ctl *ctl, const char *method, struct buf *params);
 int ctl_flush(struct ctl *ctl);

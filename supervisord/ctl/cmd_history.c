@@ -77,11 +77,7 @@ add_row(struct ctl_table *table, const json_t *row)
 	if (kb >= 0)
 		buf_fmt(&cells[5], "%.1f MB", kb / 1024);
 	put_end(&cells[6], row);
-	for (size_t i = 0; i < COLUMNS; i++) {
-		ctl_table_cell(
-		    table, cells[i].failed ? "?" : buf_text(&cells[i]));
-		buf_done(&cells[i]);
-	}
+	ctl_table_row(table, cells);
 }
 
 static int
@@ -109,7 +105,6 @@ static int
 run_history(struct ctl *ctl, const struct ctl_args *args)
 {
 	const char *limit = ctl_option(args, 'n');
-	struct ctl_msg msg;
 	struct buf params;
 	json_t *tree;
 	long n = 0;
@@ -122,14 +117,9 @@ run_history(struct ctl *ctl, const struct ctl_args *args)
 	ctl_params_targets(&params, args, 0);
 	if (n > 0)
 		jw_kv_int(&params, "limit", n);
-	r = ctl_ask(ctl, "history", &params, CTL_READ, &msg);
-	if (r != 0)
-		return r;
-	if (ctl->json)
-		return ctl_put_raw(ctl, msg.body);
-	tree = ctl_tree(ctl, msg.body);
+	r = ctl_ask_tree(ctl, "history", &params, &tree);
 	if (tree == NULL)
-		return CTL_NO_ANSWER;
+		return r;
 	r = print_history(ctl, tree);
 	json_decref(tree);
 	return r;

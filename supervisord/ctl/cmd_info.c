@@ -42,7 +42,6 @@ print_member(const char *key, const json_t *value)
 static int
 run_info(struct ctl *ctl, const struct ctl_args *args)
 {
-	struct ctl_msg msg;
 	struct buf params;
 	json_t *tree, *value, *note;
 	const char *key;
@@ -51,14 +50,9 @@ run_info(struct ctl *ctl, const struct ctl_args *args)
 
 	(void)args;
 	ctl_params(ctl, &params);
-	r = ctl_ask(ctl, "info", &params, CTL_READ, &msg);
-	if (r != 0)
-		return r;
-	if (ctl->json)
-		return ctl_put_raw(ctl, msg.body);
-	tree = ctl_tree(ctl, msg.body);
+	r = ctl_ask_tree(ctl, "info", &params, &tree);
 	if (tree == NULL)
-		return CTL_NO_ANSWER;
+		return r;
 	json_object_foreach(tree, key, value)
 	{
 		/* What is not there need not be shown, but for the store, where

@@ -35,21 +35,15 @@ print_pids(const json_t *list)
 static int
 run_pid(struct ctl *ctl, const struct ctl_args *args)
 {
-	struct ctl_msg msg;
 	struct buf params;
 	json_t *tree;
 	int r;
 
 	ctl_params(ctl, &params);
 	ctl_params_targets(&params, args, 0);
-	r = ctl_ask(ctl, "pid", &params, CTL_READ, &msg);
-	if (r != 0)
-		return r;
-	if (ctl->json)
-		return ctl_put_raw(ctl, msg.body);
-	tree = ctl_tree(ctl, msg.body);
+	r = ctl_ask_tree(ctl, "pid", &params, &tree);
 	if (tree == NULL)
-		return CTL_NO_ANSWER;
+		return r;
 	if (json_is_array(tree))
 		r = print_pids(tree);
 	else

@@ -121,24 +121,15 @@ static int
 ask_list(struct ctl *ctl, const struct ctl_args *args, const char *method,
     json_t **ret)
 {
-	struct ctl_msg msg;
 	struct buf params;
 	int r;
 
-	*ret = NULL;
 	ctl_params(ctl, &params);
 	if (args->n > 0)
 		jw_kv_string(&params, "worker", args->words[0]);
-	r = ctl_ask(ctl, method, &params, CTL_READ, &msg);
-	if (r != 0)
+	r = ctl_ask_tree(ctl, method, &params, ret);
+	if (*ret == NULL || json_is_array(*ret))
 		return r;
-	if (ctl->json)
-		return ctl_put_raw(ctl, msg.body);
-	*ret = ctl_tree(ctl, msg.body);
-	if (*ret == NULL)
-		return CTL_NO_ANSWER;
-	if (json_is_array(*ret))
-		return CTL_DONE;
 	json_decref(*ret);
 	*ret = NULL;
 	return ctl_malformed(ctl, "no list");

@@ -40,11 +40,7 @@ add_row(struct ctl_table *table, const json_t *row)
 	ctl_put_time(&cells[5], ctl_text(row, "created_at"), false);
 	buf_str(&cells[6], ctl_text(row, "instance"));
 	put_note(&cells[7], row);
-	for (size_t i = 0; i < COLUMNS; i++) {
-		ctl_table_cell(
-		    table, cells[i].failed ? "?" : buf_text(&cells[i]));
-		buf_done(&cells[i]);
-	}
+	ctl_table_row(table, cells);
 }
 
 static int
@@ -98,7 +94,6 @@ put_filters(struct ctl *ctl, struct buf *params, const struct ctl_args *args)
 static int
 run_tasks(struct ctl *ctl, const struct ctl_args *args)
 {
-	struct ctl_msg msg;
 	struct buf params;
 	json_t *tree;
 	int r;
@@ -109,14 +104,9 @@ run_tasks(struct ctl *ctl, const struct ctl_args *args)
 		buf_done(&params);
 		return r;
 	}
-	r = ctl_ask(ctl, "tasks", &params, CTL_READ, &msg);
-	if (r != 0)
-		return r;
-	if (ctl->json)
-		return ctl_put_raw(ctl, msg.body);
-	tree = ctl_tree(ctl, msg.body);
+	r = ctl_ask_tree(ctl, "tasks", &params, &tree);
 	if (tree == NULL)
-		return CTL_NO_ANSWER;
+		return r;
 	r = print_tasks(ctl, tree);
 	json_decref(tree);
 	return r;

@@ -32,11 +32,7 @@ add_row(struct ctl_table *table, const json_t *row)
 	ctl_put_duration(&cells[4], ctl_number(row, "for", 0));
 	if (share >= 0)
 		buf_fmt(&cells[5], "%.0f %%", share * 100);
-	for (size_t i = 0; i < COLUMNS; i++) {
-		ctl_table_cell(
-		    table, cells[i].failed ? "?" : buf_text(&cells[i]));
-		buf_done(&cells[i]);
-	}
+	ctl_table_row(table, cells);
 }
 
 static int
@@ -64,7 +60,6 @@ print_threads(struct ctl *ctl, const json_t *list)
 int
 ctl_status_threads(struct ctl *ctl, const struct ctl_args *args)
 {
-	struct ctl_msg msg;
 	struct buf params;
 	json_t *tree;
 	int r = ctl_queue_begin(ctl);
@@ -73,14 +68,9 @@ ctl_status_threads(struct ctl *ctl, const struct ctl_args *args)
 		return r;
 	ctl_params(ctl, &params);
 	ctl_params_targets(&params, args, 0);
-	r = ctl_ask(ctl, "threads", &params, CTL_READ, &msg);
-	if (r != 0)
-		return r;
-	if (ctl->json)
-		return ctl_put_raw(ctl, msg.body);
-	tree = ctl_tree(ctl, msg.body);
+	r = ctl_ask_tree(ctl, "threads", &params, &tree);
 	if (tree == NULL)
-		return CTL_NO_ANSWER;
+		return r;
 	r = print_threads(ctl, tree);
 	json_decref(tree);
 	return r;

@@ -8,21 +8,15 @@
 static int
 run_version(struct ctl *ctl, const struct ctl_args *args)
 {
-	struct ctl_msg msg;
 	struct buf params;
 	json_t *tree;
 	int r;
 
 	(void)args;
 	ctl_params(ctl, &params);
-	r = ctl_ask(ctl, "version", &params, CTL_READ, &msg);
-	if (r != 0)
-		return r;
-	if (ctl->json)
-		return ctl_put_raw(ctl, msg.body);
-	tree = ctl_tree(ctl, msg.body);
+	r = ctl_ask_tree(ctl, "version", &params, &tree);
 	if (tree == NULL)
-		return CTL_NO_ANSWER;
+		return r;
 	ctl_put_line(stdout, "%s", ctl_text(tree, "version"));
 	json_decref(tree);
 	return CTL_DONE;

@@ -33,7 +33,6 @@ print_parts(const json_t *one)
 static int
 run_why(struct ctl *ctl, const struct ctl_args *args)
 {
-	struct ctl_msg msg;
 	struct buf params;
 	json_t *tree, *one;
 	size_t i;
@@ -41,14 +40,9 @@ run_why(struct ctl *ctl, const struct ctl_args *args)
 
 	ctl_params(ctl, &params);
 	ctl_params_targets(&params, args, 0);
-	r = ctl_ask(ctl, "why", &params, CTL_READ, &msg);
-	if (r != 0)
-		return r;
-	if (ctl->json)
-		return ctl_put_raw(ctl, msg.body);
-	tree = ctl_tree(ctl, msg.body);
+	r = ctl_ask_tree(ctl, "why", &params, &tree);
 	if (tree == NULL)
-		return CTL_NO_ANSWER;
+		return r;
 	json_array_foreach(tree, i, one)
 	{
 		if (i > 0)

@@ -229,6 +229,15 @@ ctl_table_cell(struct ctl_table *t, const char *text)
 #define MAX_COLUMNS 16
 
 void
+ctl_table_row(struct ctl_table *t, struct buf *cells)
+{
+	for (size_t i = 0; i < t->columns; i++) {
+		ctl_table_cell(t, cells[i].failed ? "?" : buf_text(&cells[i]));
+		buf_done(&cells[i]);
+	}
+}
+
+void
 ctl_table_print(struct ctl_table *t, FILE *to)
 {
 	size_t widths[MAX_COLUMNS] = { 0 };

@@ -55,6 +55,8 @@ struct ctl_table {
 
 void ctl_table_init(struct ctl_table *t, size_t columns);
 void ctl_table_cell(struct ctl_table *t, const char *text); /* is escaped */
-void ctl_table_print(struct ctl_table *t, FILE *to);        /* and frees */
+/* A whole row of them; the buffers are freed. */
+void ctl_table_row(struct ctl_table *t, struct buf *cells);
+void ctl_table_print(struct ctl_table *t, FILE *to); /* and frees */
 
 #endif
