@@ -119,7 +119,8 @@ static void
 give(struct world *w, enum life_input_kind kind, bool success, bool no_exec)
 {
 	static const char *const names[] = { "up", "down", "bounce", "turn",
-		"spawned", "not spawned", "exit", "empty", "timer" };
+		"spawned", "not spawned", "exit", "empty", "ready", "timer" };
+	_Static_assert(N_ELEMENTS(names) == IN_TIMER + 1, "one name each");
 	struct life_input in = {
 		.kind = kind,
 		.now = w->now,
@@ -127,6 +128,7 @@ give(struct world *w, enum life_input_kind kind, bool success, bool no_exec)
 		.dice = dice(w, 1000) / 1000.,
 		.success = success,
 		.no_exec = no_exec,
+		.hard = kind == IN_BOUNCE && dice(w, 4) == 0,
 	};
 	struct life_output out;
 
@@ -166,6 +168,8 @@ machine_moves(struct world *w, bool calm)
 		end_process(w, false);
 	} else if (b->exists && !calm && dice(w, 10) == 0) {
 		end_process(w, dice(w, 5) == 0);
+	} else if (b->exists && dice(w, 12) == 0) {
+		give(w, IN_READY, false, false);
 	} else if (b->asked_empty && b->left == 0) {
 		b->asked_empty = false;
 		give(w, IN_EMPTY, false, false);

@@ -541,6 +541,43 @@ scope_tree_waits_for_the_descendants(void **state)
 }
 
 static void
+one_that_says_it_is_up_has_started(void **state)
+{
+	struct world w = new_world();
+
+	(void)state;
+	give(&w, IN_READY); /* too early: there is no process */
+	assert_state(w, ST_STOPPED);
+	give(&w, IN_WANT_UP);
+	give(&w, IN_READY);
+	assert_state(w, ST_STARTING);
+	give(&w, IN_SPAWNED);
+	assert_state(w, ST_STARTING);
+	give(&w, IN_READY);
+	assert_state(w, ST_RUNNING);
+	give(&w, IN_READY);
+	assert_state(w, ST_RUNNING);
+	assert_int_equal(w.life.surprises, 0);
+}
+
+static void
+a_hard_restart_kills_at_once(void **state)
+{
+	struct world w = running();
+	struct life_input in = {
+		.kind = IN_BOUNCE, .now = w.now, .turn = true, .hard = true
+	};
+
+	(void)state;
+	life_step(&w.life, &w.rules, &in, &w.out);
+	assert_state(w, ST_STOPPING);
+	assert_true(w.out.actions & LIFE_SIGNAL);
+	assert_int_equal(w.out.signo, SIGKILL);
+	ends(&w, false, false);
+	assert_state(w, ST_STARTING);
+}
+
+static void
 a_late_empty_changes_nothing(void **state)
 {
 	struct world w = running();
@@ -633,6 +670,8 @@ main(void)
 		cmocka_unit_test(a_start_in_backoff_does_not_wait),
 		cmocka_unit_test(a_start_pardons_a_fatal_one),
 		cmocka_unit_test(scope_tree_waits_for_the_descendants),
+		cmocka_unit_test(one_that_says_it_is_up_has_started),
+		cmocka_unit_test(a_hard_restart_kills_at_once),
 		cmocka_unit_test(a_late_empty_changes_nothing),
 		cmocka_unit_test(new_rules_move_the_deadline),
 		cmocka_unit_test(
