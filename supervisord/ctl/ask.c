@@ -244,7 +244,7 @@ int
 ctl_ask_tree(
     struct ctl *ctl, const char *method, struct buf *params, json_t **ret)
 {
-	struct ctl_msg msg;
+	struct ctl_msg msg = { .id = 0 };
 	int r = ctl_ask(ctl, method, params, CTL_READ, &msg);
 
 	*ret = NULL;
