@@ -5,15 +5,14 @@
  * one that clients connect to. Its channel to the guardian is descriptor 3.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "supervisord/base/log.h"
+#include "supervisord/base/process.h"
 #include "supervisord/broker/broker.h"
 #include "supervisord/broker/hands.h"
 #include "supervisord/broker/limits.h"
@@ -22,33 +21,10 @@
 
 #define CHANNEL_FD 3
 
-static void
-ignore_signals(void)
-{
-	/* The terminal sends these to all of us; the guardian's word counts. */
-	static const int ignored[] = { SIGINT, SIGQUIT, SIGHUP, SIGTSTP,
-		SIGPIPE, SIGUSR1, SIGUSR2, SIGTTOU, SIGXFSZ };
-
-	for (size_t i = 0; i < N_ELEMENTS(ignored); i++)
-		signal(ignored[i], SIG_IGN);
-}
-
-static void
-raise_descriptors(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 static int
 begin(struct broker *b)
 {
-	ignore_signals();
-	raise_descriptors();
+	process_setup();
 	srand48(time(NULL) ^ getpid());
 	b->listen_fd = b->flights_fd = -1;
 	buf_init(&b->events);

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 #include "config/load.h"
 #include "state/state.h"
 #include "supervisord/base/log.h"
+#include "supervisord/base/process.h"
 #include "supervisord/base/util.h"
 #include "supervisord/master/access.h"
 #include "supervisord/master/adopt.h"
@@ -175,28 +175,6 @@ guardian_gone(void *arg, const char *why)
 }
 
 /* --- start ---------------------------------------------------------------- */
-
-static void
-ignore_signals(void)
-{
-	/* The terminal sends these to all of us; the guardian's word counts. */
-	static const int ignored[] = { SIGINT, SIGQUIT, SIGHUP, SIGTSTP,
-		SIGPIPE, SIGUSR1, SIGUSR2, SIGTTOU, SIGXFSZ };
-
-	for (size_t i = 0; i < N_ELEMENTS(ignored); i++)
-		signal(ignored[i], SIG_IGN);
-}
-
-static void
-raise_descriptors(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
 
 /* The programs of supervisord's own lie beside this one, which may have been
  * replaced meanwhile. */
@@ -406,8 +384,7 @@ serve(const struct options *o)
 	ev_prepare turn;
 	int r;
 
-	ignore_signals();
-	raise_descriptors();
+	process_setup();
 	srand48(time(NULL) ^ getpid());
 	m.loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
 	if (m.loop == NULL || !crew_init(&m.crew)) {

@@ -209,10 +209,10 @@ class Worker(Queue):
         self.assertEqual(order, high + middle + low)
 
     def test_none_starves(self):
-        sup = self.fleet(w=worker(tasks='aging = "200ms";'))
+        sup = self.fleet(w=worker(tasks='aging = "20ms";'))
         sup.ctl_ok("pause", "w")
         low = self.submit(sup, "w", "mark", "--priority", "low")
-        driver.let_pass(2.5)
+        driver.let_pass(0.25)
         high = self.submit(sup, "w", "mark", "--priority", "high")
         sup.ctl_ok("resume", "w")
         self.ended(sup, high)
