@@ -56,6 +56,8 @@ enum store_kind {
 		       * the newest), limit: newest first, without payload and
 		       * result */
 	STORE_SCHEDULE, /* store_schedule_id's own */
+	STORE_MINE,  /* of a shared store alone: redis/shared.h */
+	STORE_STATS, /* the same */
 	STORE_KINDS
 };
 
@@ -93,6 +95,10 @@ struct store_op {
 	void *arg;                         /* the caller's */
 	enum queue_error error;            /* set before done */
 	bool relaxed; /* a power cut may undo it, a kill may not */
+	bool shared;  /* is for the shared store (redis/shared.h) */
+	bool release; /* UPDATE, shared: others may have it */
+	bool counted; /* shared: counts are told */
+	uint64_t counts[TASK_STATES];
 
 	struct task_change change;
 	struct task_row *row; /* SUBMIT, FIRE; owned */

@@ -417,6 +417,8 @@ apply(struct store *s, struct store_op *op)
 		return read_answer(&s->db, op);
 	case STORE_SCHEDULE:
 		return schedule(s, op);
+	case STORE_MINE:
+	case STORE_STATS:
 	case STORE_KINDS:
 		break;
 	}
