@@ -6,242 +6,13 @@ real one are in the other scenarios.
 
 import json
 import os
-import pty
-import re
-import select
 import shutil
-import signal
 import socket
 import subprocess
-import tempfile
-import threading
-import time
 import unittest
 
 import driver
-
-CTL = driver.SUPERVISORCTL
-
-
-class Refuse(Exception):
-    def __init__(self, code, message, **data):
-        super().__init__(message)
-        self.error = {"code": code, "message": message}
-        if data:
-            self.error["data"] = data
-
-
-class Fake:
-    """Answers method by method: a value, or a function of (params, peer) that
-    returns a value, bytes (sent as they are) or None (nothing is sent)."""
-
-    def __init__(self, path, answers):
-        self.path = path
-        self.answers = answers
-        self.requests = []
-        self.lock = threading.Lock()
-        self.peers = []
-        self.connections = 0
-        self.listener = None
-        self.listen()
-
-    def listen(self):
-        if os.path.exists(self.path):
-            os.unlink(self.path)
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(self.path)
-        self.listener.listen(64)
-        threading.Thread(target=self.accept, args=(self.listener,), daemon=True).start()
-
-    def accept(self, listener):
-        while True:
-            try:
-                peer, _ = listener.accept()
-            except OSError:
-                return
-            with self.lock:
-                self.peers.append(peer)
-                self.connections += 1
-            threading.Thread(target=self.serve, args=(peer,), daemon=True).start()
-
-    def serve(self, peer):
-        buffer = b""
-        try:
-            while True:
-                data = peer.recv(1 << 16)
-                if not data:
-                    break
-                buffer += data
-                *lines, buffer = buffer.split(b"\n")
-                for line in lines:
-                    self.answer(json.loads(line), peer)
-        except OSError:
-            pass
-        finally:
-            with self.lock:
-                if peer in self.peers:
-                    self.peers.remove(peer)
-            peer.close()
-
-    def answer(self, request, peer):
-        with self.lock:
-            self.requests.append(request)
-        message = {"jsonrpc": "2.0", "id": request["id"]}
-        try:
-            what = self.answers[request["method"]]
-            if callable(what):
-                what = what(request["params"], peer)
-            if what is None:
-                return
-            if isinstance(what, bytes):
-                peer.sendall(what)
-                return
-            message["result"] = what
-        except KeyError:
-            message["error"] = {"code": -32601, "message": "no such method"}
-        except Refuse as refused:
-            message["error"] = refused.error
-        peer.sendall(json.dumps(message).encode() + b"\n")
-
-    def asked(self, method):
-        """The params of the calls of a method, without the command."""
-        with self.lock:
-            return [{k: v for k, v in r["params"].items() if k != "command"}
-                    for r in self.requests if r["method"] == method]
-
-    def hang_up(self, listener_too=False):
-        if listener_too:
-            os.unlink(self.path)
-            # A thread in accept() keeps it alive; this wakes it.
-            self.listener.shutdown(socket.SHUT_RDWR)
-            self.listener.close()
-        with self.lock:
-            peers, self.peers = self.peers, []
-        for peer in peers:
-            try:
-                peer.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-
-def notify(peer, method, **params):
-    peer.sendall(json.dumps({"jsonrpc": "2.0", "method": method, "params": params}).encode() + b"\n")
-
-
-INFO = {"version": "0.1.0", "pid": 10, "master_pid": 11, "logger_pid": 12, "incarnation": 3,
-        "config": "/etc/x.cfg", "state_dir": "/var/lib/x", "run_dir": "/run/x",
-        "state": "running", "store": None, "instances": 2, "running": 1,
-        "started_at": "2026-01-02T03:04:05.678Z", "notes": []}
-ROWS = [["web:0", "RUNNING", 123, 62.1, 0, None],
-        ["web:1", "RUNNING", 124, 86400 + 62.9, 3, None]]
-
-
-class Case(unittest.TestCase):
-    answers = {}
-
-    def setUp(self):
-        self.dir = tempfile.mkdtemp(prefix="svctl")
-        self.addCleanup(shutil.rmtree, self.dir)
-        self.path = os.path.join(self.dir, "s")
-        self.fake = None
-        self.environ = {k: v for k, v in os.environ.items()
-                        if k not in ("SUPERVISORCTL_SOCKET", "NO_COLOR", "TERM")}
-        self.environ.update(HOME=self.dir, XDG_STATE_HOME=self.dir + "/state", TZ="UTC",
-                            TERM="xterm")
-
-    def serve(self, **answers):
-        answers = {k.replace("__", "."): v for k, v in answers.items()}
-        self.fake = Fake(self.path, dict({"info": INFO}, **answers))
-        self.addCleanup(self.fake.hang_up)
-        self.addCleanup(self.fake.listener.close)
-        return self.fake
-
-    def argv(self, *args):
-        return [CTL, "-s", self.path] + list(args)
-
-    def ctl(self, *args, stdin=None, timeout=driver.DEADLINE, argv=None, **environ):
-        done = subprocess.run(argv or self.argv(*args), input=stdin,
-                              stdin=None if stdin is not None else subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.dir,
-                              env=dict(self.environ, **environ), timeout=timeout, encoding="utf-8",
-                              check=False)
-        return done.returncode, done.stdout, done.stderr
-
-    def said(self, *args, status=0, **kwargs):
-        got, out, err = self.ctl(*args, **kwargs)
-        self.assertEqual(got, status, "%s\n%s%s" % (args, out, err))
-        return out
-
-    def complained(self, *args, status, **kwargs):
-        got, out, err = self.ctl(*args, **kwargs)
-        self.assertEqual(got, status, "%s\n%s%s" % (args, out, err))
-        return err
-
-    def terminal(self, *args):
-        """On a pty: (its master descriptor, the process)."""
-        master, slave = pty.openpty()
-        process = subprocess.Popen(self.argv(*args), stdin=slave, stdout=slave, stderr=slave,
-                                   env=self.environ, cwd=self.dir, start_new_session=True,
-                                   preexec_fn=lambda: __import__("fcntl").ioctl(0, 0x540E, 0))
-        os.close(slave)
-        self.addCleanup(self.end, process, master)
-        return Terminal(master, process)
-
-    def end(self, process, fd):
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        os.close(fd)
-
-    def start(self, *args):
-        """In the background, its output in a pipe."""
-        process = subprocess.Popen(self.argv(*args), stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   env=self.environ, cwd=self.dir)
-        self.addCleanup(process.stdout.close)
-        self.addCleanup(process.stderr.close)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        return Output(process)
-
-
-class Reader:
-    """Reads a descriptor until what is waited for has come."""
-
-    def __init__(self, fd, process):
-        self.fd = fd
-        self.process = process
-        self.text = ""
-
-    def until(self, wanted, deadline=driver.DEADLINE):
-        """All that came up to and with `wanted`, which is then forgotten."""
-        end = time.monotonic() + deadline
-        while wanted not in self.text:
-            left = end - time.monotonic()
-            if left <= 0 or not select.select([self.fd], [], [], left)[0]:
-                raise driver.Late("no %r in %r" % (wanted, self.text))
-            try:
-                data = os.read(self.fd, 65536)
-            except OSError:
-                data = b""
-            if not data:
-                raise AssertionError("no %r before the end: %r" % (wanted, self.text))
-            self.text += data.decode("utf-8", "backslashreplace")
-        at = self.text.index(wanted) + len(wanted)
-        text, self.text = self.text[:at], self.text[at:]
-        return text
-
-    def wait(self):
-        return self.process.wait(driver.DEADLINE)
-
-
-class Terminal(Reader):
-    def type(self, text):
-        os.write(self.fd, text.encode())
-
-
-def Output(process):
-    return Reader(process.stdout.fileno(), process)
+from ctl_rig import CTL, Refuse, Fake, notify, INFO, ROWS, Case, TASK
 
 
 class Usage(Case):
@@ -567,279 +338,6 @@ class Looking(Case):
         self.assertRegex(lines[2], r" 1:01:40 .* exited 3$")
 
 
-class Events(Case):
-    def event(self, seq, **more):
-        return dict({"seq": seq, "at": "2026-01-02T03:04:05.678Z", "name": "web:0",
-                     "kind": "state", "from": "RUNNING", "to": "STOPPING", "reason": "asked for",
-                     "actor": None}, **more)
-
-    def test_the_past(self):
-        fake = self.serve(events=[
-            self.event(1), self.event(2, actor={"uid": 0, "pid": 5, "command": "supervisorctl stop web"}),
-            self.event(3, name=None, kind="reload", to=None, **{"from": None})])
-        self.assertEqual(self.said("events", "--since", "1h"), "".join(l + "\n" for l in (
-            "2026-01-02 03:04:05.678  web:0  RUNNING -> STOPPING: asked for",
-            "2026-01-02 03:04:05.678  web:0  RUNNING -> STOPPING: asked for, "
-            "by root (uid 0): supervisorctl stop web",
-            "2026-01-02 03:04:05.678  supervisord  reload: asked for")))
-        self.assertIn(fake.asked("events")[0]["since"], (3600, 3601))
-        self.said("events", "web")
-        self.assertEqual(fake.asked("events")[1], {"targets": ["web"], "limit": 100})
-
-    def test_following_shows_nothing_twice_and_misses_nothing(self):
-        def subscribe(_params, peer):
-            notify(peer, "event", **self.event(2, reason="two"))
-            return {"subscribed": True}
-
-        def past(_params, peer):
-            notify(peer, "event", **self.event(3, reason="three"))
-            return [self.event(1, reason="one"), self.event(2, reason="two")]
-        self.serve(events=past, events__subscribe=subscribe)
-        out = self.start("events", "-f", "--since", "1h")
-        text = out.until("three\n")
-        self.assertEqual(re.findall("one|two|three", text), ["one", "two", "three"])
-        notify(self.fake.peers[0], "event", **self.event(4, reason="four"))
-        out.until("four\n")
-        # The master is restarted: connected again, what was missed is shown.
-        self.fake.answers["events"] = [self.event(4, reason="four"), self.event(5, reason="five")]
-        self.fake.answers["events.subscribe"] = {"subscribed": True}
-        self.fake.hang_up()
-        self.assertNotIn("four", out.until("five\n"))
-
-    def test_json_lines(self):
-        def subscribe(_params, peer):
-            notify(peer, "event", **self.event(2))
-            return {"subscribed": True}
-        self.serve(events__subscribe=subscribe)
-        out = self.start("events", "-f", "--json")
-        self.assertEqual(json.loads(out.until("\n"))["seq"], 2)
-        self.assertEqual(self.fake.asked("events"), [])
-
-    def test_a_refusal_ends_it(self):
-        def refuse(*_):
-            raise Refuse(4, "no target x")
-        self.serve(events__subscribe=refuse)
-        self.complained("events", "-f", "x", status=4)
-
-
-class Logs(Case):
-    def log(self, name, text, **more):
-        path = os.path.join(self.dir, name + ".log")
-        if text is not None:
-            driver.write(path, text)
-        return dict({"name": name, "stdout": path, "stderr": path, "kind": "file",
-                     "stderr_kind": "stdout"}, **more)
-
-    def test_the_last_lines(self):
-        text = "".join("line %d\n" % i for i in range(50000))
-        self.serve(logs=[self.log("a", text)])
-        self.assertEqual(self.said("logs", "a"), "".join("line %d\n" % i for i in range(49980, 50000)))
-        self.assertEqual(self.said("logs", "a", "-n", "2"), "line 49998\nline 49999\n")
-        self.assertEqual(self.said("logs", "a", "-n", "0"), "")
-        self.assertEqual(self.said("logs", "-n", "999999", "a"), text)
-
-    def test_several_are_told_apart(self):
-        self.serve(logs=[self.log("web:0", "one\ntwo"), self.log("web:10", "three\n")])
-        self.assertEqual(self.said("logs", "web"),
-                         "web:0  | one\nweb:0  | two\nweb:10 | three\n")
-
-    def test_json(self):
-        self.serve(logs=[self.log("a", "one\ntwo \x1b\n")])
-        self.assertEqual(json.loads(self.said("logs", "a", "--json")),
-                         [{"name": "a", "stdout": self.dir + "/a.log", "lines": ["one", "two \x1b"]}])
-
-    def test_no_file(self):
-        fake = self.serve(logs=[self.log("a", None)])
-        self.assertIn("nothing written yet", self.complained("logs", "a", status=0))
-        for kind in ("inherit", "null", "syslog"):
-            fake.answers["logs"] = [{"name": "a", "stdout": None, "stderr": None, "kind": kind}]
-            self.assertIn("a: its stdout", self.complained("logs", "a", status=1))
-        fake.answers["logs"] = [dict(self.log("a", ""), stdout=self.dir)]
-        self.assertIn("cannot read" if os.geteuid() else "Is a directory",
-                      self.complained("logs", "a", status=1))
-
-    def test_stderr(self):
-        driver.write(self.dir + "/err", "wrong\n")
-        self.serve(logs=[self.log("a", "right\n", stderr=self.dir + "/err", stderr_kind="file")])
-        self.assertEqual(self.said("logs", "a", "--stderr"), "wrong\n")
-
-    def test_control_bytes_on_a_terminal(self):
-        self.serve(logs=[self.log("a", "\x1b[2Jboo\n")])
-        self.terminal("logs", "a").until("\\x1b[2Jboo")
-        self.assertEqual(self.said("logs", "a"), "\x1b[2Jboo\n")
-
-    def test_following_across_rotation(self):
-        log = self.log("a", "old\n")
-        path = log["stdout"]
-        self.serve(logs=[log])
-        out = self.start("logs", "-f", "a")
-        out.until("old\n")
-        with open(path, "a") as f:
-            f.write("more ")
-        out.until("more ")
-        with open(path, "a") as f:
-            f.write("1\n")
-            f.flush()
-            os.rename(path, path + ".1")
-            f.write("2\n")
-        driver.write(path, "long enough 3\n")
-        self.assertEqual(out.until("3\n"), "1\n2\nlong enough 3\n")
-        # Cut, as by copytruncate.
-        driver.write(path, "")
-        driver.write(path, "4\n")
-        out.until("4\n")
-
-    def test_following_through_several_rotations_at_once(self):
-        log = self.log("a", "0\n")
-        path = log["stdout"]
-        self.serve(logs=[log])
-        out = self.start("logs", "-f", "a")
-        out.until("0\n")
-        out.process.send_signal(signal.SIGSTOP)
-        for n in range(1, 4):
-            for k in range(n - 1, 0, -1):
-                os.rename("%s.%d" % (path, k), "%s.%d" % (path, k + 1))
-            os.rename(path, path + ".1")
-            driver.write(path, "%d\n" % n)
-        out.process.send_signal(signal.SIGCONT)
-        self.assertEqual(out.until("3\n"), "1\n2\n3\n")
-
-    def test_following_what_is_not_there_yet(self):
-        a, b = self.log("a", None), self.log("b", "")
-        self.serve(logs=[a, b])
-        out = self.start("logs", "-f", "all")
-        driver.eventually(lambda: self.fake.asked("logs"))
-        driver.write(b["stdout"], "begin ")
-        driver.write(a["stdout"], "here\n")
-        out.until("a | here\n")
-        with open(b["stdout"], "a") as f:
-            f.write("end\n")
-        out.until("b | begin end\n")
-
-
-class Ends(Case):
-    def test_shutdown_waits_for_the_end(self):
-        def stop(params, peer):
-            self.assertEqual(params.get("now"), True)
-            peer.sendall(b'{"jsonrpc":"2.0","id":1,"result":{"stopping":true}}\n')
-        self.serve(shutdown=stop)
-        out = self.start("shutdown", "--now")
-        driver.eventually(lambda: self.fake.asked("shutdown"))
-        self.assertIsNone(out.process.poll())
-        # Only the master went: the wish is told again.
-        self.fake.hang_up()
-        driver.eventually(lambda: len(self.fake.asked("shutdown")) == 2)
-        self.fake.hang_up(listener_too=True)
-        self.assertIn("ended", out.until("\n"))
-        self.assertEqual(out.wait(), 0)
-
-    def test_shutdown_may_be_refused(self):
-        def refuse(*_):
-            raise Refuse(1, "permission denied")
-        self.serve(shutdown=refuse)
-        self.complained("shutdown", status=1)
-
-    def test_upgrade_waits_for_the_new_one(self):
-        def upgrade(_params, peer):
-            peer.sendall(b'{"jsonrpc":"2.0","id":2,"result":{"upgrading":true,"incarnation":3}}\n')
-            self.fake.answers["info"] = new
-            self.fake.hang_up()
-
-        def new(_params, peer):
-            # The first to connect meets the old one on its way out.
-            self.fake.answers["info"] = dict(INFO, version="0.2.0", incarnation=4)
-            peer.shutdown(socket.SHUT_RDWR)
-        self.serve(upgrade=upgrade)
-        self.assertEqual(self.said("upgrade"), "upgraded: 0.1.0 -> 0.2.0 (incarnation 3 -> 4)\n")
-
-    def test_an_upgrade_that_failed(self):
-        def upgrade(_params, _peer):
-            self.fake.answers["info"] = dict(INFO, upgrade_error="cannot execute x: no such file")
-            return {"upgrading": True, "incarnation": 3}
-        self.serve(upgrade=upgrade)
-        self.assertIn("cannot execute x", self.complained("upgrade", status=1))
-
-
-class Odd(Case):
-    def test_answers_that_are_none(self):
-        for answer in (b"hello\n", b"{}\n", b"[]\n", b'{"id":1,"result":\n', b'{"id":1}\n',
-                       b'{"id":1,"result":[1}]}\n', b'{"id":1,"error":{"code":"x"}}\n'[:-2] + b"\n",
-                       b"\xff\xfe\x00\n", b"[" * 100000 + b"\n", b'{"id":1e400,"result":1}\n'):
-            with self.subTest(answer=answer[:30]):
-                self.serve(version=lambda *_, a=answer: a)
-                err = self.complained("version", status=7)
-                self.assertIn("malformed", err)
-                self.fake.hang_up(listener_too=True)
-
-    def test_results_of_another_shape(self):
-        shapes = (1, "x", None, [], {}, [[]], [{}], [1, "x", None], {"plan": 5}, [{"name": 5}],
-                  {"instances": 3})
-        commands = (["status"], ["status", "--json"], ["start", "a"], ["scale", "a", "1"], ["info"],
-                    ["why", "a"], ["logs", "a"], ["events"], ["history", "a"], ["reload"],
-                    ["version"], ["pid"], ["pid", "a"])
-        self.serve()
-        for command in commands:
-            for shape in shapes:
-                # null as a result is json-rpc's way to say nothing.
-                self.fake.answers[command[0]] = \
-                    (lambda r: lambda *_: r)(
-                        b'{"jsonrpc":"2.0","id":%d,"result":%s}\n' % (
-                            2 if command[0] == "status" else 1, json.dumps(shape).encode()))
-                status, _, err = self.ctl(*command)
-                self.assertIn(status, (0, 1, 3, 7), "%s %s: %s" % (command, shape, err))
-
-    def test_late_and_foreign_messages_are_passed_over(self):
-        def noisy(_params, peer):
-            peer.sendall(b'{"jsonrpc":"2.0","id":99,"result":{"version":"9"}}\n')
-            notify(peer, "progress", done="x")
-            notify(peer, "nonsense")
-            return {"version": "0.1.0"}
-        self.serve(version=noisy)
-        self.assertEqual(self.said("version"), "0.1.0\n")
-
-    def test_an_answer_in_pieces(self):
-        def slowly(_params, peer):
-            for byte in b'{"jsonrpc":"2.0","id":1,"result":{"version":"0.1.0"}}\n':
-                peer.sendall(bytes([byte]))
-        self.serve(version=slowly)
-        self.assertEqual(self.said("version"), "0.1.0\n")
-
-    def test_output_that_cannot_be_written(self):
-        self.serve(status=ROWS)
-        with open("/dev/full", "w", encoding="utf-8") as full:
-            done = subprocess.run(self.argv("status"), stdout=full, stderr=subprocess.PIPE,
-                                  stdin=subprocess.DEVNULL, env=self.environ, check=False,
-                                  timeout=driver.DEADLINE, encoding="utf-8")
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("cannot write", done.stderr)
-
-    def test_a_full_backlog(self):
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(self.path)
-            listener.listen(0)
-            held = []
-            for _ in range(8):
-                s = socket.socket(socket.AF_UNIX)
-                self.addCleanup(s.close)
-                s.setblocking(False)
-                held.append(s)
-                try:
-                    s.connect(self.path)
-                except BlockingIOError:
-                    break
-            self.assertIn("has not taken the connection", self.complained("version", status=7))
-
-    @unittest.skipUnless(driver.LONG, "takes 30 s; SUPERVISORD_TEST_LONG=1")
-    def test_silence(self):
-        self.serve(version=lambda *_: None)
-        self.assertIn("has not answered", self.complained("version", status=7, timeout=60))
-
-
-TASK = {"id": 12, "worker": "thumbs", "func": "resize", "state": "done", "attempts": 1,
-        "created_at": "2026-01-02T03:04:05.678Z", "instance": "thumbs:0", "progress": None,
-        "result": {"width": 5}, "error": None, "words": None}
-
-
 class Queue(Case):
     def test_submit_prints_the_number(self):
         self.serve(submit={"id": 12, "existed": False})
@@ -942,95 +440,76 @@ class Queue(Case):
         self.assertEqual([r["method"] for r in self.fake.requests], ["version"])
 
 
-class Shell(Case):
-    def test_lines_of_a_pipe(self):
-        self.serve(status=ROWS, version={"version": "0.1.0"})
-        status, out, err = self.ctl(stdin="version\n\n# nothing\nfrob\n'status' \"web\"\nquit\nversion\n")
-        self.assertEqual(status, 2)
-        self.assertIn("frob", err)
-        self.assertEqual(len(out.splitlines()), 3)
-        self.assertEqual(self.fake.asked("status"), [{"targets": ["web"], "columns": True}])
-        self.assertIn("quote", self.complained(stdin="status 'web", status=2))
+class Odd(Case):
+    def test_answers_that_are_none(self):
+        for answer in (b"hello\n", b"{}\n", b"[]\n", b'{"id":1,"result":\n', b'{"id":1}\n',
+                       b'{"id":1,"result":[1}]}\n', b'{"id":1,"error":{"code":"x"}}\n'[:-2] + b"\n",
+                       b"\xff\xfe\x00\n", b"[" * 100000 + b"\n", b'{"id":1e400,"result":1}\n'):
+            with self.subTest(answer=answer[:30]):
+                self.serve(version=lambda *_, a=answer: a)
+                err = self.complained("version", status=7)
+                self.assertIn("malformed", err)
+                self.fake.hang_up(listener_too=True)
 
-    def test_one_connection_for_all_made_again_when_lost(self):
-        self.serve(version={"version": "0.1.0"})
-        term = self.terminal()
-        term.until("supervisor> ")
-        term.type("version\n")
-        term.until("0.1.0")
-        term.type("version\n")
-        term.until("0.1.0")
-        self.assertEqual(self.fake.connections, 1)
-        self.fake.hang_up()
-        term.type("version\n")
-        term.until("was lost")
-        term.until("0.1.0")
-        self.fake.hang_up(listener_too=True)
-        term.type("version\n")
-        term.until("no supervisord answers")
-        self.fake.listen()
-        term.type("version\n")
-        term.until("0.1.0")
-        term.until("supervisor> ")
-        term.type("\x04")
-        self.assertEqual(term.wait(), 0)
+    def test_results_of_another_shape(self):
+        shapes = (1, "x", None, [], {}, [[]], [{}], [1, "x", None], {"plan": 5}, [{"name": 5}],
+                  {"instances": 3})
+        commands = (["status"], ["status", "--json"], ["start", "a"], ["scale", "a", "1"], ["info"],
+                    ["why", "a"], ["logs", "a"], ["events"], ["history", "a"], ["reload"],
+                    ["version"], ["pid"], ["pid", "a"])
+        self.serve()
+        for command in commands:
+            for shape in shapes:
+                # null as a result is json-rpc's way to say nothing.
+                self.fake.answers[command[0]] = \
+                    (lambda r: lambda *_: r)(
+                        b'{"jsonrpc":"2.0","id":%d,"result":%s}\n' % (
+                            2 if command[0] == "status" else 1, json.dumps(shape).encode()))
+                status, _, err = self.ctl(*command)
+                self.assertIn(status, (0, 1, 3, 7), "%s %s: %s" % (command, shape, err))
 
-    def test_completion(self):
-        self.serve(status=ROWS + [["worker:0", "STOPPED", None, None, 0, ""]],
-                   why=[{"name": "web:1", "text": "because"}], version={"version": "0.1.0"})
-        term = self.terminal()
-        term.until("supervisor> ")
-        term.type("vers\t\n")
-        term.until("0.1.0")
-        term.type("why wor\t\n")
-        term.until("because")
-        self.assertEqual(self.fake.asked("why")[0], {"targets": ["worker"]})
-        term.type("why web:\t1\n")
-        term.until("because")
-        self.assertEqual(self.fake.asked("why")[1], {"targets": ["web:1"]})
-        term.type("exit\n")
-        self.assertEqual(term.wait(), 0)
+    def test_late_and_foreign_messages_are_passed_over(self):
+        def noisy(_params, peer):
+            peer.sendall(b'{"jsonrpc":"2.0","id":99,"result":{"version":"9"}}\n')
+            notify(peer, "progress", done="x")
+            notify(peer, "nonsense")
+            return {"version": "0.1.0"}
+        self.serve(version=noisy)
+        self.assertEqual(self.said("version"), "0.1.0\n")
 
-    def test_history_is_kept(self):
-        self.serve(version={"version": "0.1.0"})
-        for keys in ("version\n", "\x1b[A\x1b[A\n"):
-            term = self.terminal()
-            term.until("supervisor> ")
-            term.type(keys)
-            term.until("\n0.1.0")
-            term.type("quit\n")
-            self.assertEqual(term.wait(), 0)
-        self.assertTrue(os.path.exists(self.dir + "/state/supervisord/history"))
+    def test_an_answer_in_pieces(self):
+        def slowly(_params, peer):
+            for byte in b'{"jsonrpc":"2.0","id":1,"result":{"version":"0.1.0"}}\n':
+                peer.sendall(bytes([byte]))
+        self.serve(version=slowly)
+        self.assertEqual(self.said("version"), "0.1.0\n")
 
-    def test_an_interrupt_ends_the_command_only(self):
-        def subscribe(_params, peer):
-            notify(peer, "event", seq=1, reason="first")
-            return {"subscribed": True}
-        self.serve(version={"version": "0.1.0"}, stop=lambda *_: None, events__subscribe=subscribe)
-        term = self.terminal()
-        term.until("supervisor> ")
-        term.type("events -f\n")
-        term.until("first")
-        term.type("\x03")
-        term.until("supervisor> ")
-        term.type("stop web\n")
-        driver.eventually(lambda: self.fake.asked("stop"))
-        term.type("\x03")
-        term.until("interrupted")
-        term.until("supervisor> ")
-        term.type("half a line\x03")
-        term.until("supervisor> ")
-        term.type("version\n")
-        term.until("0.1.0")
-        term.type("exit\n")
-        self.assertEqual(term.wait(), 0)
+    def test_output_that_cannot_be_written(self):
+        self.serve(status=ROWS)
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = subprocess.run(self.argv("status"), stdout=full, stderr=subprocess.PIPE,
+                                  stdin=subprocess.DEVNULL, env=self.environ, check=False,
+                                  timeout=driver.DEADLINE, encoding="utf-8")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("cannot write", done.stderr)
 
-    def test_global_options(self):
-        self.serve(version={"version": "0.1.0"})
-        out = self.said(stdin="version --json\nversion\n")
-        self.assertEqual(out, '{"version": "0.1.0"}\n0.1.0\n')
-        self.assertIn("command line", self.complained(stdin="version -s x\n", status=2))
+    def test_a_full_backlog(self):
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.path)
+            listener.listen(0)
+            held = []
+            for _ in range(8):
+                s = socket.socket(socket.AF_UNIX)
+                self.addCleanup(s.close)
+                s.setblocking(False)
+                held.append(s)
+                try:
+                    s.connect(self.path)
+                except BlockingIOError:
+                    break
+            self.assertIn("has not taken the connection", self.complained("version", status=7))
 
-
-if __name__ == "__main__":
-    unittest.main()
+    @unittest.skipUnless(driver.LONG, "takes 30 s; SUPERVISORD_TEST_LONG=1")
+    def test_silence(self):
+        self.serve(version=lambda *_: None)
+        self.assertIn("has not answered", self.complained("version", status=7, timeout=60))
