@@ -1,5 +1,5 @@
 """The task queue against a prototype that does nothing but the socket work and
-the group commits (queue.c), against a socket pair alone, and beanstalkd where
+the group commits (queue/), against a socket pair alone, and beanstalkd where
 it is installed. Databases are on a real disk: its flush is what counts."""
 
 import json
