@@ -43,6 +43,13 @@ ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DVERSION='"$(VERSI
 	-I. -Iworkers/include -fno-strict-aliasing $(WARNINGS) $(FLAVOUR_CFLAGS) $(PIE_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(FLAVOUR_LDFLAGS) $(LDFLAGS)
 
+# The store that several supervisords share; without the library there is none.
+HIREDIS := $(shell $(PKG_CONFIG) --exists hiredis && echo yes)
+ifneq ($(HIREDIS),)
+ALL_CFLAGS += -DWITH_HIREDIS
+HIREDIS_LIBS = $(shell $(PKG_CONFIG) --libs hiredis)
+endif
+
 ifeq ($(V),)
 Q := @
 SAY = @printf '  %-8s %s\n'
@@ -64,7 +71,7 @@ GUARDIAN_SRC := $(call room,supervisord/guardian)
 MASTER_SRC := $(call room,supervisord/master supervisord/master/policy supervisord/master/cmd)
 LOGGER_SRC := $(call room,supervisord/logger)
 CTL_SRC := $(call room,supervisord/ctl)
-BROKER_SRC := $(call room,supervisord/broker supervisord/broker/cmd supervisord/broker/sqlite)
+BROKER_SRC := $(call room,supervisord/broker supervisord/broker/cmd supervisord/broker/sqlite supervisord/broker/redis)
 RUNTIME_SRC := $(call room,workers/runtime)
 CLIENT_SRC := $(call room,workers/client)
 
@@ -117,7 +124,7 @@ $(call objs,$(LAUNCH_SRC)): FLAVOUR_CFLAGS = -O2 -g -fno-stack-protector
 link = $(SAY) LINK $@; mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) $(1) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(2)
 
 MASTER_LIBS = -lev $(shell $(PKG_CONFIG) --libs libconfig sqlite3 jansson) -lpthread -lm
-BROKER_LIBS = -lev $(shell $(PKG_CONFIG) --libs sqlite3 jansson) -lpthread -lm
+BROKER_LIBS = -lev $(shell $(PKG_CONFIG) --libs sqlite3 jansson) $(HIREDIS_LIBS) -lpthread -lm
 LOGGER_LIBS = $(shell $(PKG_CONFIG) --libs zlib)
 # libedit is loaded when the shell starts: linked, it costs every command.
 CTL_LIBS = $(shell $(PKG_CONFIG) --libs jansson)

@@ -34,6 +34,7 @@
  * Every reply of SUBMIT, REFILL, DUE, STATS tells the worker's counts.
  */
 
+#include "supervisord/broker/broker.h"
 #include "supervisord/broker/store.h"
 
 /* Ids of shared tasks begin here, so that no id is of two stores; below 2^53,
@@ -71,8 +72,11 @@ struct shared_options {
 	    void *arg, const char *worker, bool paused, int64_t until_ms);
 };
 
+/* Built with hiredis. Without it shared_start gives -ENOTSUP. */
+bool shared_built(void);
+
 /* Starts the thread; nothing blocks, a Redis that is away is waited for.
- * 0 or -errno; -ENOTSUP: built without hiredis. */
+ * 0 or -errno. */
 int shared_start(struct ev_loop *loop, const struct shared_options *options,
     struct shared **ret);
 
