@@ -1,10 +1,10 @@
 """Connections that a hybrid worker's process accepts and gives to its threads."""
 
 import os
-import select
 import socket
 import subprocess
 import tempfile
+import time
 
 import driver
 from runtime_rig import WORKER, EXAMPLES, NOTHING, SOCKET, RuntimeCase
@@ -102,6 +102,8 @@ class Connections(RuntimeCase):
             self.assertEqual(self.get(s, method="POST")[0], 405)
             for bad in (b"nonsense\r\n\r\n", b"GET x HTTP/1.1\r\n\r\n", b"GET / HTTP/2\r\n\r\n",
                         b"GET / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello",
+                        b"GET / HTTP/1.1\r\nContent-Length : 5\r\n\r\nhello",
+                        b"GET / HTTP/1.1\r\nX: a\0b\r\n\r\n",
                         b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"):
                 s = self.connect(listener)
                 s.sendall(bad)
@@ -126,9 +128,51 @@ class Connections(RuntimeCase):
         self.assertEqual(self.get(first)[0], 200)
         second = self.connect(listener)
         second.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        self.assertEqual(select.select([second], [], [], 0.1)[0], [])
         first.close()
         self.assertEqual(self.response(second)[0], 200)
+
+    def test_an_idle_connection_gives_way(self):
+        listener = self.listen()
+        self.serve([("http", listener)], threads=1)
+        idle = self.connect(listener)
+        self.assertEqual(self.get(idle)[0], 200)
+        began = time.monotonic()
+        self.assertEqual(self.get(self.connect(listener))[0], 200)
+        self.assertLess(time.monotonic() - began, 4, "that is not its patience of 5 s")
+        self.assertEqual(idle.recv(1), b"")
+
+    def test_a_busy_connection_gives_way(self):
+        listener = self.listen()
+        self.serve([("http", listener)], threads=1)
+        busy = self.connect(listener)
+        self.assertEqual(self.get(busy)[0], 200)
+        waiting = self.connect(listener)
+        waiting.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        end = time.monotonic() + driver.DEADLINE
+        answer = b""
+        while b"Connection: close" not in answer and time.monotonic() < end:
+            busy.sendall(b"HEAD / HTTP/1.1\r\n\r\n")
+            answer = busy.recv(4096)
+        self.assertIn(b"Connection: close", answer)
+        self.assertEqual(busy.recv(1), b"")
+        self.assertEqual(self.response(waiting)[0], 200)
+
+    def test_a_slow_client_is_given_up(self):
+        listener = self.listen()
+        self.serve([("http", listener)], threads=2)
+        idle, slow = self.connect(listener), self.connect(listener)
+        slow.sendall(b"GET / HTTP/1.1\r\n")
+        self.assertEqual(self.response(slow)[0], 408)
+        self.assertEqual(idle.recv(1), b"")
+
+    def test_the_last_answer_arrives_whatever_comes_after(self):
+        listener = self.listen()
+        self.serve([("http", listener)], threads=1)
+        for first in (b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", b"nonsense\r\n\r\n"):
+            s = self.connect(listener)
+            s.sendall(first + b"x" * 100000)
+            self.assertIn(self.response(s)[0], (200, 400))
+            self.assertEqual(s.recv(1), b"")
 
     def test_two_processes_share_a_socket(self):
         listener = self.listen()

@@ -12,8 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,23 +20,30 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
-#define HEAD_MAX     8192
-#define IDLE_SECONDS 5 /* a silent client gives its thread back */
+#define HEAD_MAX 8192
+#define PATIENCE                                                               \
+	5000     /* ms a client has for its request, and for taking bytes */
+#define TURN 250 /* ms; then it may be that others wait for the thread */
 
 static const char page[] =
-    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n"
-    "\r\n"
     "supervisord serves this from a thread of a hybrid worker: a crash takes "
     "one process, not the socket\n";
-_Static_assert(sizeof page - 1 == 66 + 100, "the body has 100 bytes");
+_Static_assert(sizeof page - 1 == 100, "the body has 100 bytes");
 
 static int root = -1; /* the folder of files */
 
+struct client {
+	int fd;
+	int64_t turn_end;
+	size_t have;
+	char in[HEAD_MAX];
+};
+
 struct request {
 	char *method, *path;
-	size_t size; /* of its head, the empty line included */
 	bool head, close;
 };
 
@@ -56,33 +61,63 @@ init(const struct sv_worker *worker)
 	return root < 0 ? -1 : 0;
 }
 
-static bool
-send_all(int fd, const void *data, size_t size, int flags)
+static int64_t
+now_ms(void)
 {
-	const char *at = data;
+	struct timespec t;
 
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
+}
+
+/* Made anew each second. */
+static const char *
+date(void)
+{
+	static __thread char text[64];
+	static __thread time_t made;
+	time_t now = time(NULL);
+	struct tm tm;
+
+	if (now != made && gmtime_r(&now, &tm) != NULL) {
+		strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+		made = now;
+	}
+	return text;
+}
+
+static bool
+send_all(int fd, const char *data, size_t size, int flags)
+{
 	while (size > 0) {
-		ssize_t n = send(fd, at, size, flags);
+		ssize_t n = send(fd, data, size, flags);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			return false;
-		at += n;
+		data += n;
 		size -= (size_t)n;
 	}
 	return true;
 }
 
+/* The head and, if it is a short text, the body. False: the end. */
 static bool
-refuse(int fd, const char *status, bool more)
+reply(int fd, const struct request *r, const char *status, off_t size,
+    const char *body)
 {
-	char head[256];
-	int n = snprintf(head, sizeof head,
-	    "HTTP/1.1 %s\r\nContent-Length: 0\r\n%s\r\n", status,
-	    more ? "" : "Connection: close\r\n");
+	bool file = body == NULL && !r->head && size > 0;
+	char out[512];
+	int n = snprintf(out, sizeof out,
+	    "HTTP/1.1 %s\r\nDate: %s\r\nContent-Type: %s\r\n"
+	    "Content-Length: %lld\r\nConnection: %s\r\n\r\n%s",
+	    status, date(),
+	    body != NULL ? "text/plain" : "application/octet-stream",
+	    (long long)size, r->close ? "close" : "keep-alive",
+	    body != NULL && !r->head ? body : "");
 
-	return send_all(fd, head, (size_t)n, 0) && more;
+	return send_all(fd, out, (size_t)n, file ? MSG_MORE : 0);
 }
 
 /* A file below root, wherever its links and dots point to; or -1. */
@@ -111,35 +146,27 @@ static bool
 send_file(int fd, const struct request *r)
 {
 	off_t size = 0, at = 0;
-	int file = open_file(r->path, &size), n;
-	char head[256];
+	int file = open_file(r->path, &size);
 	bool ok;
 
 	if (file < 0)
-		return refuse(fd, "404 Not Found", !r->close);
-	n = snprintf(head, sizeof head,
-	    "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n"
-	    "Content-Length: %lld\r\n%s\r\n",
-	    (long long)size, r->close ? "Connection: close\r\n" : "");
-	ok = send_all(fd, head, (size_t)n, r->head || size == 0 ? 0 : MSG_MORE);
+		return reply(fd, r, "404 Not Found", 0, "");
+	ok = reply(fd, r, "200 OK", size, NULL);
 	while (ok && !r->head && at < size)
 		ok = sendfile(fd, file, &at, (size_t)(size - at)) > 0;
 	close(file);
-	return ok && !r->close;
+	return ok;
 }
 
 static bool
-answer(int fd, const struct request *r)
+answer(int fd, struct request *r)
 {
 	r->path[strcspn(r->path, "?")] = '\0';
 	if (!r->head && strcmp(r->method, "GET") != 0)
-		return refuse(fd, "405 Method Not Allowed", false);
+		return reply(fd, r, "405 Method Not Allowed", 0, "");
 	if (strcmp(r->path, "/") != 0)
 		return send_file(fd, r);
-	if (r->head)
-		return send_all(fd, page, sizeof page - 1 - 100, 0) &&
-		       !r->close;
-	return send_all(fd, page, sizeof page - 1, 0) && !r->close;
+	return reply(fd, r, "200 OK", sizeof page - 1, page);
 }
 
 /* The header lines that matter here. False: not to be served on. */
@@ -154,6 +181,8 @@ read_fields(char *line, struct request *r)
 			*next = '\0';
 			next += 2;
 		}
+		if (line[strcspn(line, ": \t")] != ':')
+			return false;
 		if (strncasecmp(line, "Connection:", 11) == 0) {
 			if (strcasestr(line + 11, "close") != NULL)
 				r->close = true;
@@ -163,7 +192,7 @@ read_fields(char *line, struct request *r)
 		/* A body would be taken for the next request. */
 		if (strncasecmp(line, "Transfer-Encoding:", 18) == 0 ||
 		    (strncasecmp(line, "Content-Length:", 15) == 0 &&
-			strtoul(line + 15, NULL, 10) != 0))
+			line[15 + strspn(line + 15, " \t0")] != '\0'))
 			return false;
 	}
 	return true;
@@ -175,7 +204,7 @@ parse(char *head, size_t size, struct request *r)
 {
 	char *line = strstr(head, "\r\n"), *version;
 
-	*r = (struct request){ .method = head, .size = size };
+	*r = (struct request){ .method = head };
 	if (line == NULL || memchr(head, '\0', size) != NULL)
 		return false;
 	head[size - 2] = '\0';
@@ -195,44 +224,96 @@ parse(char *head, size_t size, struct request *r)
 	return read_fields(line + 2, r);
 }
 
-static void
-serve(struct sv_connection *c)
+/*
+ * Waits for a whole head. NULL and its size: there it is; "": there will be
+ * none; else what is to be said.
+ */
+static const char *
+read_head(struct client *c, size_t *ret_size)
 {
-	struct timeval idle = { .tv_sec = IDLE_SECONDS };
-	char in[HEAD_MAX + 1];
-	size_t have = 0;
-	bool more = true;
-	int one = 1;
+	int64_t until = now_ms() + PATIENCE;
 
-	setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof idle);
-	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	while (more) {
-		struct request r;
-		char *end;
+	for (;;) {
+		char *end = memmem(c->in, c->have, "\r\n\r\n", 4);
 		ssize_t n;
 
-		in[have] = '\0';
-		end = strstr(in, "\r\n\r\n");
-		if (end == NULL && have == HEAD_MAX) {
-			refuse(c->fd, "431 Request Header Fields Too Large",
-			    false);
-			return;
+		if (end != NULL) {
+			*ret_size = (size_t)(end + 4 - c->in);
+			return NULL;
 		}
-		if (end == NULL) {
-			n = recv(c->fd, in + have, HEAD_MAX - have, 0);
-			if (n <= 0)
-				return;
-			have += (size_t)n;
-			continue;
-		}
-		if (!parse(in, (size_t)(end + 4 - in), &r)) {
-			refuse(c->fd, "400 Bad Request", false);
-			return;
-		}
-		more = answer(c->fd, &r);
-		have -= r.size;
-		memmove(in, in + r.size, have);
+		if (c->have == HEAD_MAX)
+			return "431 Request Header Fields Too Large";
+		n = recv(c->fd, c->in + c->have, HEAD_MAX - c->have, 0);
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+			return "";
+		if (n > 0)
+			c->have += (size_t)n;
+		else if (c->have == 0 && sv_crowded())
+			return ""; /* others have something to ask */
+		if (n < 0 && now_ms() >= until)
+			return c->have > 0 ? "408 Request Timeout" : "";
 	}
+}
+
+/* The connection may be needed no more, its thread by another. */
+static bool
+turn_is_over(struct client *c)
+{
+	int64_t now = now_ms();
+
+	if (now < c->turn_end)
+		return false;
+	c->turn_end = now + TURN;
+	return sv_crowded();
+}
+
+/* A close with something unread would take the answer from the client. */
+static void
+drain(struct client *c)
+{
+	int64_t until = now_ms() + PATIENCE;
+
+	shutdown(c->fd, SHUT_WR);
+	while (recv(c->fd, c->in, sizeof c->in, 0) > 0 && now_ms() < until)
+		continue;
+}
+
+static void
+serve(struct sv_connection *connection)
+{
+	struct timeval turn = { .tv_usec = TURN * 1000L },
+		       patience = { .tv_sec = PATIENCE / 1000 };
+	struct request r = { .close = false };
+	struct client c;
+
+	c.fd = connection->fd;
+	c.turn_end = now_ms() + TURN;
+	c.have = 0;
+	setsockopt(c.fd, SOL_SOCKET, SO_RCVTIMEO, &turn, sizeof turn);
+	setsockopt(c.fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+	while (!r.close) {
+		size_t size = 0;
+		const char *wrong = read_head(&c, &size);
+
+		if (wrong == NULL && !parse(c.in, size, &r))
+			wrong = "400 Bad Request";
+		if (wrong != NULL && *wrong == '\0')
+			return;
+		if (wrong != NULL) {
+			r = (struct request){ .close = true };
+			if (reply(c.fd, &r, wrong, 0, ""))
+				drain(&c);
+			return;
+		}
+		if (turn_is_over(&c) || sv_stopping())
+			r.close = true;
+		if (!answer(c.fd, &r))
+			return;
+		c.have -= size;
+		memmove(c.in, c.in + size, c.have);
+	}
+	if (c.have > 0)
+		drain(&c);
 }
 
 const struct sv_module supervisor_module = {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,7 +66,7 @@ option(int fd, int which)
 static int
 check(int fd, const char *name)
 {
-	int type = option(fd, SO_TYPE);
+	int type = option(fd, SO_TYPE), on = 1;
 
 	if (type == SOCK_DGRAM) {
 		log_error("socket \"%s\" is a udp socket: a module serves "
@@ -82,6 +83,8 @@ check(int fd, const char *name)
 	/* Several processes wait on it: who comes late must not be held. */
 	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
 		return EXIT_SOCKET;
+	/* Inherited by what is accepted; a unix socket has no such thing. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	return 0;
 }
 
@@ -159,6 +162,16 @@ connection_accept(int i)
 			  errno == ENOBUFS))
 		wait_for_room(strerror(errno));
 	return fd;
+}
+
+bool
+connection_waits(void)
+{
+	struct pollfd p[SOCKETS_MAX];
+
+	for (int i = 0; i < listeners.count; i++)
+		p[i] = (struct pollfd){ .fd = FIRST_FD + i, .events = POLLIN };
+	return poll(p, (nfds_t)listeners.count, 0) > 0;
 }
 
 const char *

@@ -21,6 +21,9 @@ void connection_refuse(int poller); /* no more of it */
 /* A connection of the i-th socket, or -1: somebody else has it. */
 int connection_accept(int i);
 
+/* Whether there is one that nobody has accepted yet. */
+bool connection_waits(void);
+
 const char *connection_socket(int i); /* its name */
 void connection_peer(int fd, char out[PEER_TEXT]);
 

@@ -179,6 +179,18 @@ link_draining(void)
 	return __atomic_load_n(&the_link.draining, __ATOMIC_RELAXED);
 }
 
+bool
+link_crowded(void)
+{
+	bool taken, tasks;
+
+	pthread_mutex_lock(&the_link.mutex);
+	taken = the_link.waiting == 0 && the_link.leader != LEAD_THREAD;
+	tasks = the_link.first != NULL;
+	pthread_mutex_unlock(&the_link.mutex);
+	return taken && (tasks || connection_waits());
+}
+
 void
 link_hello(const char *json, size_t size)
 {
@@ -311,17 +323,18 @@ begin_locked(struct thread *t, struct work *ret)
 }
 
 /*
- * The lead has been laid down. Wakes as many as there is work for, counted in
- * what a wake-up costs, and one to lead if the work in hand looks long.
+ * The lead has been laid down. How many to wake: as many as there is work for,
+ * counted in what a wake-up costs, and one to lead if the work in hand looks
+ * long.
  */
-static void
+static unsigned
 hand_over_locked(bool busy)
 {
 	unsigned mine = busy ? 0 : 1, wake = 0;
 	unsigned more = the_link.queued > mine ? the_link.queued - mine : 0;
 
 	if (!busy && the_link.queued == 0)
-		return;
+		return 0;
 	if (the_link.waiting > 0) {
 		int64_t worth = more * the_link.mean * 2 / LINK_LONG;
 
@@ -332,10 +345,10 @@ hand_over_locked(bool busy)
 			wake++;
 	}
 	wake = MIN_OF(wake, the_link.waiting);
-	for (unsigned i = 0; i < wake; i++)
-		pthread_cond_signal(&the_link.idle);
-	if (the_link.watcher_asleep && the_link.fd >= 0)
+	/* Who wakes takes the lead up, or begins a task and sees to it. */
+	if (wake == 0 && the_link.watcher_asleep && the_link.fd >= 0)
 		link_kick_locked();
+	return wake;
 }
 
 /* Waits for what comes first; without the mutex. */
@@ -360,6 +373,13 @@ lead(struct work *ret)
 	}
 }
 
+static void
+wake_idle(unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		pthread_cond_signal(&the_link.idle);
+}
+
 /* True: ret has a connection. */
 static bool
 lead_locked(struct thread *t, struct work *ret)
@@ -376,7 +396,7 @@ lead_locked(struct thread *t, struct work *ret)
 		if (the_link.draining)
 			shutdown(t->connection, SHUT_RD);
 	}
-	hand_over_locked(ret->connection >= 0);
+	ret->wake = hand_over_locked(ret->connection >= 0);
 	return ret->connection >= 0;
 }
 
@@ -400,6 +420,8 @@ next_locked(struct thread *t, struct work *ret)
 		if (the_link.leader == LEAD_NOBODY) {
 			if (lead_locked(t, ret))
 				return true;
+			wake_idle(ret->wake);
+			ret->wake = 0;
 			continue;
 		}
 		if (the_link.leader == LEAD_WATCHER && !the_link.lead_wanted) {
@@ -421,6 +443,8 @@ link_next(struct thread *t, struct work *ret)
 	pthread_mutex_lock(&the_link.mutex);
 	more = next_locked(t, ret);
 	pthread_mutex_unlock(&the_link.mutex);
+	/* Only now: who wakes needs the mutex. */
+	wake_idle(ret->wake);
 	return more;
 }
 

@@ -151,6 +151,7 @@ struct work {
 	struct job *job; /* or NULL */
 	int listener;    /* with a connection */
 	int connection;  /* or -1 */
+	unsigned wake;   /* threads, when the mutex is free */
 };
 
 /* Waits for it; false: the thread is to end. */
@@ -169,6 +170,8 @@ void link_watch(void);
 /* SIGTERM has come; async-signal-safe. */
 void link_terminate(void);
 bool link_draining(void);
+/* All threads are taken, and a task or a connection waits for one. */
+bool link_crowded(void);
 
 /* Whether this is a process some handler forked. */
 bool link_in_child(void);

@@ -324,3 +324,9 @@ sv_stopping(void)
 {
 	return link_draining();
 }
+
+bool
+sv_crowded(void)
+{
+	return link_crowded();
+}

@@ -157,7 +157,7 @@ struct sv_handler {
 /*
  * A connection accepted on one of the worker's `sockets` (tcp or unix). The
  * thread is the connection's until the handler returns; then the runtime closes
- * fd. It is a blocking descriptor, closed on exec.
+ * fd. It is a blocking descriptor, closed on exec, with TCP_NODELAY set.
  */
 struct sv_connection {
 	int fd;
@@ -172,6 +172,13 @@ struct sv_connection {
  * so read(2) gives what has come already and then 0.
  */
 bool sv_stopping(void);
+
+/*
+ * All threads of the process are taken, and a connection or a task waits for
+ * one. Who keeps a connection that is idle, or has had it for long, should give
+ * it up then. Costs a system call when the threads are taken: ask now and then.
+ */
+bool sv_crowded(void);
 
 /* --- the module ------------------------------------------------------------
  */
