@@ -100,17 +100,14 @@ read_row(struct broker *b, struct hand *h, uint64_t id, uint32_t attempt)
 	struct task *t = p != NULL ? task_new(p) : NULL;
 	struct store_op *op = t != NULL ? store_op_new(STORE_TASK) : NULL;
 
-	if (t != NULL) {
-		t->row.id = id;
-		t->row.attempts = attempt;
-	}
-	if (op == NULL || !task_add(t)) {
-		if (op != NULL)
-			store_op_free(op);
+	if (op == NULL) {
 		if (t != NULL)
 			task_forget(t);
 		return false;
 	}
+	t->row.id = id;
+	t->row.attempts = attempt;
+	task_add(t);
 	t->reading = t->unsure = true;
 	hand_take(h, t);
 	b->core->adopting++;
@@ -151,14 +148,15 @@ void
 core_adopted(struct broker *b)
 {
 	struct core *c = b->core;
-	struct task *t, *tnext;
+	struct idlink *l, *tmp;
 	struct pool *p, *pnext;
 
 	core_clocks(c);
 	c->adopted = true;
 	pools_touch(c);
-	HASH_ITER(hh, c->tasks, t, tnext)
-	{
+	IDMAP_FOREACH(l, tmp, &c->tasks) {
+		struct task *t = IDMAP_ENTRY(l, struct task, by_id);
+
 		if (t->unsure && t->hand == NULL)
 			give_back(t);
 	}

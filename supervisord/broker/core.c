@@ -148,10 +148,7 @@ found_running(struct core *c, struct task_row *row)
 	t->row = *row;
 	*row = (struct task_row){ .id = t->row.id };
 	t->claimed = t->unsure = true;
-	if (!task_add(t)) {
-		task_forget(t);
-		return false;
-	}
+	task_add(t);
 	return true;
 }
 
@@ -253,7 +250,7 @@ void
 core_free(struct broker *b)
 {
 	struct core *c = b->core;
-	struct task *t, *tnext;
+	struct idlink *found, *next;
 	struct pool *p, *pnext;
 	struct list *l, *tmp;
 
@@ -269,8 +266,9 @@ core_free(struct broker *b)
 		list_remove(l);
 		store_op_free(op);
 	}
-	HASH_ITER(hh, c->tasks, t, tnext)
-	{
+	IDMAP_FOREACH(found, next, &c->tasks) {
+		struct task *t = IDMAP_ENTRY(found, struct task, by_id);
+
 		t->pending = 0;
 		task_forget(t);
 	}
@@ -279,6 +277,7 @@ core_free(struct broker *b)
 		pool_free(p);
 	}
 	waits_free(c);
+	idmap_done(&c->tasks);
 	cancels_free(c);
 	heap_done(&c->timed);
 	heap_done(&c->fleeting);
@@ -290,8 +289,7 @@ core_free(struct broker *b)
 struct task *
 core_find(struct broker *b, uint64_t id)
 {
-	struct task *t;
+	struct idlink *l = idmap_find(&b->core->tasks, id);
 
-	HASH_FIND(hh, b->core->tasks, &id, sizeof(id), t);
-	return t;
+	return l != NULL ? IDMAP_ENTRY(l, struct task, by_id) : NULL;
 }

@@ -9,6 +9,7 @@
  * tasks to the workers on the other.
  */
 
+#include "supervisord/base/idmap.h"
 #include "supervisord/broker/broker.h"
 #include "supervisord/broker/store.h"
 
@@ -33,11 +34,11 @@ enum task_place {
 struct task {
 	struct task_row row; /* payload loaded */
 	struct pool *pool;
-	UT_hash_handle hh; /* by row.id */
-	struct list link;  /* hand's tasks, or the pool's loners */
-	struct list claim; /* given, and the store does not know it yet */
-	uint32_t heap;     /* its index in the heap it is in */
-	uint8_t place;     /* enum task_place */
+	struct idlink by_id; /* core->tasks */
+	struct list link;    /* hand's tasks, or the pool's loners */
+	struct list claim;   /* given, and the store does not know it yet */
+	uint32_t heap;       /* its index in the heap it is in */
+	uint8_t place;       /* enum task_place */
 	struct limit_key *key;
 	struct hand *hand; /* that has it; NULL: queued */
 	uint16_t thread;   /* where it runs, once begun */
@@ -123,10 +124,12 @@ void core_task(struct broker *b, uint64_t id, core_task_fn *done, void *arg);
 
 /* Told of progress and of the end. ended is called once (with NO_TASK for an
  * unknown id; maybe before core_wait returns), then the waiter is out of every
- * list; core_unwait before it goes away on its own. */
+ * list; core_unwait before it goes away on its own. All zero but for the last
+ * three it is one that waits for nothing. */
 struct waiter {
-	struct list link;
-	uint64_t id;
+	struct list link;    /* while it is being told */
+	struct idlink by_id; /* of the task, in core->waits */
+	struct core *core;
 	void (*progress)(struct waiter *w, const struct task *t);
 	void (*ended)(struct waiter *w, enum queue_error error,
 	    const struct task_row *row);

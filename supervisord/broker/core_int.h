@@ -114,14 +114,6 @@ struct pool {
 	int64_t scale_at; /* mono; 0: at rest */
 };
 
-struct wait_head {
-	uint64_t id;
-	UT_hash_handle hh;
-	struct core *core;
-	struct list waiters;
-	bool ending; /* they are being told */
-};
-
 /* A task that is being cancelled in the store: what is read of it meanwhile is
  * not to be run. */
 struct cancelling {
@@ -134,9 +126,9 @@ struct cancelling {
 
 struct core {
 	struct broker *broker;
-	struct task *tasks;
+	struct idmap tasks;
 	struct pool *pools;
-	struct wait_head *waits;
+	struct idmap waits; /* struct waiter.by_id */
 	struct cancelling *cancels;
 	struct list dirty;     /* pools */
 	struct list unclaimed; /* task.claim, oldest first */
@@ -225,7 +217,7 @@ void keys_release(struct pool *p); /* limits changed: all are looked at again */
 struct task *task_new(struct pool *p);
 /* Out of every place; freed when nothing put for it is on the way. */
 void task_forget(struct task *t);
-bool task_add(struct task *t); /* to the table */
+void task_add(struct task *t); /* to the table */
 void put_claim(struct task *t);
 bool put_update(struct task *t); /* all that may have changed; false: it could
 				  * not be put, for lack of memory */

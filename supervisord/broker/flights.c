@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "supervisord/base/log.h"
+#include "supervisord/base/slab.h"
 
 #define FLIGHTS_MAGIC   0x53564654U
 #define FLIGHTS_VERSION 1U
@@ -36,9 +37,8 @@ _Static_assert(sizeof(struct flight_row) == 40, "no padding");
 
 struct flights {
 	struct shared *shared;
-	struct flight *by_id;
+	struct idmap by_id;
 	uint64_t number;
-	uint32_t count;
 	uint32_t *free_rows, free_count;
 	uint32_t *free_hands, free_hands_count;
 	bool full; /* that was said */
@@ -98,10 +98,12 @@ make(void)
 	return fd;
 }
 
+static struct slab kept = SLAB(struct flight, 4096);
+
 static struct flight *
 flight_of(struct flights *f, const struct flight_row *r, uint32_t row)
 {
-	struct flight *flight = calloc(1, sizeof *flight);
+	struct flight *flight = slab_take(&kept);
 
 	if (flight == NULL)
 		return NULL;
@@ -113,13 +115,7 @@ flight_of(struct flights *f, const struct flight_row *r, uint32_t row)
 	flight->flags = r->flags;
 	flight->row = row;
 	list_init(&flight->link);
-	HASH_ADD(hh, f->by_id, id, sizeof flight->id, flight);
-	if (flight->hh.tbl == NULL) {
-		free(flight);
-		return NULL;
-	}
-	flight->hashed = true;
-	f->count++;
+	idmap_add(&f->by_id, &flight->by_id, flight->id);
 	return flight;
 }
 
@@ -211,25 +207,23 @@ flights_open(int fd, int *ret_fd, bool *ret_fresh)
 static void
 release(struct flights *f, struct flight *flight)
 {
-	if (flight->hashed) {
-		HASH_DEL(f->by_id, flight);
-		f->count--;
-	}
+	idmap_remove(&f->by_id, &flight->by_id);
 	if (flight->series != NULL)
 		buf_done(flight->series);
 	free(flight->series);
-	free(flight);
+	slab_give(&kept, flight);
 }
 
 void
 flights_free(struct flights *f)
 {
-	struct flight *flight, *tmp;
+	struct idlink *l, *tmp;
 
 	if (f == NULL)
 		return;
-	HASH_ITER(hh, f->by_id, flight, tmp)
-	release(f, flight);
+	IDMAP_FOREACH(l, tmp, &f->by_id)
+		release(f, IDMAP_ENTRY(l, struct flight, by_id));
+	idmap_done(&f->by_id);
 	munmap(f->shared, sizeof *f->shared);
 	free(f->free_rows);
 	free(f->free_hands);
@@ -261,11 +255,8 @@ flights_add(struct flights *f, uint64_t id, uint32_t attempt, uint32_t slot,
 	struct flight *before = flights_find(f, id), *flight;
 	uint32_t row;
 
-	if (before != NULL) {
-		HASH_DEL(f->by_id, before);
-		before->hashed = false;
-		f->count--;
-	}
+	if (before != NULL)
+		idmap_remove(&f->by_id, &before->by_id);
 	row = take_row(f);
 	flight = flight_of(f, &r, row);
 	if (flight == NULL) {
@@ -292,10 +283,9 @@ flights_add(struct flights *f, uint64_t id, uint32_t attempt, uint32_t slot,
 struct flight *
 flights_find(struct flights *f, uint64_t id)
 {
-	struct flight *flight;
+	struct idlink *l = idmap_find(&f->by_id, id);
 
-	HASH_FIND(hh, f->by_id, &id, sizeof id, flight);
-	return flight;
+	return l != NULL ? IDMAP_ENTRY(l, struct flight, by_id) : NULL;
 }
 
 void
@@ -318,16 +308,16 @@ void
 flights_each(struct flights *f, void (*each)(struct flight *flight, void *arg),
     void *arg)
 {
-	struct flight *flight, *tmp;
+	struct idlink *l, *tmp;
 
-	HASH_ITER(hh, f->by_id, flight, tmp)
-	each(flight, arg);
+	IDMAP_FOREACH(l, tmp, &f->by_id)
+		each(IDMAP_ENTRY(l, struct flight, by_id), arg);
 }
 
 uint32_t
 flights_count(const struct flights *f)
 {
-	return f->count;
+	return f->by_id.count;
 }
 
 /* --- the processes -------------------------------------------------------- */

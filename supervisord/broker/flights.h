@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "supervisord/base/buf.h"
+#include "supervisord/base/idmap.h"
 #include "supervisord/base/list.h"
 #include "supervisord/broker/broker.h"
 #include "supervisord/broker/limits.h"
@@ -40,14 +41,13 @@ enum flight_flags {
 
 /* A task that is with a process, or was: until its end is stored. */
 struct flight {
-	UT_hash_handle hh; /* by id */
+	struct idlink by_id;
 	uint64_t id;
 	uint32_t attempt;
 	uint32_t slot, gen;
 	uint32_t row; /* FLIGHTS_NONE: there was none free */
 	uint32_t flags;
 	int64_t sent; /* mono ns */
-	bool hashed;
 
 	/* hands' own */
 	struct hand *hand;

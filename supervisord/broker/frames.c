@@ -7,6 +7,7 @@
 
 #include "supervisord/base/json_check.h"
 #include "supervisord/base/log.h"
+#include "supervisord/base/slab.h"
 #include "supervisord/broker/clients_int.h"
 #include "supervisord/broker/submission.h"
 
@@ -101,16 +102,17 @@ protocol_error(struct client *c, const char *words)
 
 /* --- submits and waits ---------------------------------------------------- */
 
+static struct slab pendings = SLAB(struct pending, 4096);
+
 static struct pending *
 pending_new(struct client *c, uint64_t tag)
 {
-	struct pending *p = calloc(1, sizeof *p);
+	struct pending *p = slab_take(&pendings);
 
 	if (p == NULL)
 		return NULL;
 	p->c = c;
 	p->tag = tag;
-	list_init(&p->waiter.link);
 	list_append(&c->pending, &p->link);
 	client_began(c);
 	return p;
@@ -122,7 +124,7 @@ pending_free(struct pending *p)
 	if (p->c != NULL)
 		client_answered(p->c);
 	list_remove(&p->link);
-	free(p);
+	slab_give(&pendings, p);
 }
 
 static void
@@ -226,7 +228,7 @@ frames_abandon(struct client *c)
 		/* One that is not committed yet is freed by submitted. */
 		if (p->waiter.ended != NULL) {
 			core_unwait(&p->waiter);
-			free(p);
+			slab_give(&pendings, p);
 		}
 	}
 	drop_all_series(c);

@@ -8,12 +8,15 @@
 #include <string.h>
 
 #include "supervisord/base/log.h"
+#include "supervisord/base/slab.h"
 #include "supervisord/broker/core_int.h"
+
+static struct slab tasks = SLAB(struct task, 4096);
 
 struct task *
 task_new(struct pool *p)
 {
-	struct task *t = calloc(1, sizeof(*t));
+	struct task *t = slab_take(&tasks);
 
 	if (t == NULL)
 		return NULL;
@@ -25,13 +28,10 @@ task_new(struct pool *p)
 	return t;
 }
 
-bool
+void
 task_add(struct task *t)
 {
-	struct core *c = t->pool->broker->core;
-
-	HASH_ADD(hh, c->tasks, row.id, sizeof(t->row.id), t);
-	return t->hh.tbl != NULL;
+	idmap_add(&t->pool->broker->core->tasks, &t->by_id, t->row.id);
 }
 
 void
@@ -44,12 +44,11 @@ task_forget(struct task *t)
 	window_remove(t);
 	if (t->pending > 0)
 		return; /* the last of them comes back here */
-	if (t->hh.tbl != NULL)
-		HASH_DEL(c->tasks, t);
+	idmap_remove(&c->tasks, &t->by_id);
 	list_remove(&t->claim);
 	task_row_done(&t->row);
 	free(t->progress);
-	free(t);
+	slab_give(&tasks, t);
 }
 
 bool

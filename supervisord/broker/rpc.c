@@ -224,7 +224,6 @@ call_wait(struct call *c, uint64_t id)
 		call_free(c);
 		return;
 	}
-	list_init(&c->waiter.link);
 	c->waiter.progress = progressed;
 	c->waiter.ended = ended;
 	c->waiter.arg = c;

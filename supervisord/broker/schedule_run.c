@@ -92,7 +92,6 @@ wait_for_last(struct schedule *s)
 	stop_waiting(s);
 	s->plan.busy = true;
 	s->waiting = true;
-	list_init(&s->waiter.link);
 	s->waiter.ended = run_ended;
 	s->waiter.arg = s;
 	core_wait(s->b, s->last_task, &s->waiter);

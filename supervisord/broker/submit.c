@@ -135,8 +135,8 @@ arrived(struct task *t)
 	} else if (!t->fleeting) {
 		due_note(c, t->row.due_ms);
 		task_forget(t);
-	} else if (task_add(t) &&
-		   heap_push(&c->fleeting, t->row.due_ms, t->row.id, t)) {
+	} else if (heap_push(&c->fleeting, t->row.due_ms, t->row.id, t)) {
+		task_add(t);
 		t->place = PLACE_DUE;
 		core_wake_wall(c, t->row.due_ms);
 	} else {

@@ -5,42 +5,22 @@
 
 #include "supervisord/broker/core_int.h"
 
-static struct wait_head *
-find(struct core *c, uint64_t id)
-{
-	struct wait_head *w;
-
-	HASH_FIND(hh, c->waits, &id, sizeof(id), w);
-	return w;
-}
-
 struct lookup {
 	struct core *core;
 	uint64_t id;
 };
 
-static void
-drop(struct core *c, struct wait_head *w)
-{
-	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): uthash's links */
-	HASH_DEL(c->waits, w);
-	free(w);
-}
-
 void
 waits_progress(struct task *t)
 {
-	struct core *c = t->pool->broker->core;
-	struct wait_head *w = c->waits != NULL ? find(c, t->row.id) : NULL;
-	struct list *l, *tmp;
+	struct idlink *l = idmap_find(&t->pool->broker->core->waits, t->row.id);
 
-	if (w == NULL)
-		return;
-	LIST_FOREACH(l, tmp, &w->waiters) {
-		struct waiter *waiter = LIST_ENTRY(l, struct waiter, link);
+	while (l != NULL) {
+		struct waiter *w = IDMAP_ENTRY(l, struct waiter, by_id);
 
-		if (waiter->progress != NULL)
-			waiter->progress(waiter, t);
+		l = idmap_same(l->next, t->row.id);
+		if (w->progress != NULL)
+			w->progress(w, t);
 	}
 }
 
@@ -48,21 +28,21 @@ void
 waits_end(
     struct core *c, uint64_t id, enum queue_error e, const struct task_row *r)
 {
-	struct wait_head *w = c->waits != NULL ? find(c, id) : NULL;
+	struct idlink *l;
+	struct list told;
 
-	if (w == NULL)
-		return;
 	/* Out of the table first: who is told may wait again, or leave. */
-	w->ending = true;
-	HASH_DEL(c->waits, w);
-	while (!list_empty(&w->waiters)) {
-		struct waiter *waiter =
-		    LIST_ENTRY(w->waiters.next, struct waiter, link);
-
-		list_remove(&waiter->link);
-		waiter->ended(waiter, e, r);
+	list_init(&told);
+	while ((l = idmap_find(&c->waits, id)) != NULL) {
+		idmap_remove(&c->waits, l);
+		list_append(&told, &IDMAP_ENTRY(l, struct waiter, by_id)->link);
 	}
-	free(w);
+	while (!list_empty(&told)) {
+		struct waiter *w = LIST_ENTRY(told.next, struct waiter, link);
+
+		list_remove(&w->link);
+		w->ended(w, e, r);
+	}
 }
 
 /* What the store knows of a task that is not in memory. If it has ended since
@@ -83,68 +63,46 @@ void
 core_wait(struct broker *b, uint64_t id, struct waiter *w)
 {
 	struct core *c = b->core;
-	struct wait_head *head = find(c, id);
+	struct task *t = core_find(b, id);
+	struct lookup *asked;
 
-	struct {
-		struct core *core;
-		uint64_t id;
-	} * asked;
-
-	w->id = id;
+	w->core = c;
 	list_init(&w->link);
-	if (head == NULL) {
-		head = calloc(1, sizeof(*head));
-		if (head != NULL) {
-			head->id = id;
-			head->core = c;
-			list_init(&head->waiters);
-			HASH_ADD(hh, c->waits, id, sizeof(id), head);
-			if (head->hh.tbl == NULL) {
-				free(head);
-				head = NULL;
-			}
-		}
+	if (id == 0) {
+		w->ended(w, QERR_NO_TASK, NULL);
+		return;
 	}
-	asked = head != NULL ? malloc(sizeof(*asked)) : NULL;
+	idmap_add(&c->waits, &w->by_id, id);
+	if (t != NULL && !t->reading) {
+		if (t->row.state >= TASK_DONE)
+			waits_end(c, id, QERR_NONE, &t->row);
+		return;
+	}
+	asked = malloc(sizeof(*asked));
 	if (asked == NULL) {
-		if (head != NULL && list_empty(&head->waiters))
-			drop(c, head);
+		idmap_remove(&c->waits, &w->by_id);
 		w->ended(w, QERR_NO_MEMORY, NULL);
 		return;
 	}
-	list_append(&head->waiters, &w->link);
-	asked->core = c;
-	asked->id = id;
+	*asked = (struct lookup){ c, id };
 	core_task(b, id, looked_up, asked);
 }
 
 void
 core_unwait(struct waiter *w)
 {
-	struct list *next = w->link.next;
-	bool last = list_linked(&w->link) && next == w->link.prev;
-	struct wait_head *head;
-
-	list_remove(&w->link);
-	if (!last)
+	if (w->core == NULL)
 		return;
-	head = LIST_ENTRY(next, struct wait_head, waiters);
-	if (!head->ending)
-		drop(head->core, head);
+	idmap_remove(&w->core->waits, &w->by_id);
+	list_remove(&w->link);
 }
 
 void
 waits_free(struct core *c)
 {
-	struct wait_head *w, *next;
+	struct idlink *l, *tmp;
 
-	HASH_ITER(hh, c->waits, w, next)
-	{
-		struct list *l, *tmp;
-
-		LIST_FOREACH(l, tmp, &w->waiters) {
-			list_remove(l);
-		}
-		drop(c, w);
-	}
+	IDMAP_FOREACH(l, tmp, &c->waits)
+		idmap_remove(&c->waits, l);
+	idmap_done(&c->waits);
 }

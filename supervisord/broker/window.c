@@ -128,14 +128,7 @@ window_enter(struct task *t)
 		pool_touch(p);
 		return;
 	}
-	if (!task_add(t)) {
-		log_error("%s: out of memory: task %llu waits in the store",
-		    p->config.name, (unsigned long long)t->row.id);
-		if (!t->fleeting)
-			window_lower(p, t->row.rank, t->row.id);
-		task_forget(t);
-		return;
-	}
+	task_add(t);
 	window_push(t);
 }
 

@@ -380,7 +380,7 @@ check(void)
 			n++;
 		HOLDS(0, n == h->held);
 	}
-	HOLDS(0, HASH_COUNT(w.rig->b.core->tasks) < 4 * core_sizes.window_keep);
+	HOLDS(0, w.rig->b.core->tasks.count < 4 * core_sizes.window_keep);
 }
 
 /* With nothing on the way, what is counted is what there is. */
@@ -441,7 +441,7 @@ comes_to_rest(void)
 		store_moves();
 		process_moves();
 		time_passes();
-		if (i % 100 == 99 && HASH_COUNT(r->b.core->tasks) == 0 &&
+		if (i % 100 == 99 && r->b.core->tasks.count == 0 &&
 		    r->b.core->next_due_ms == 0 &&
 		    list_empty(&r->store.added) &&
 		    list_empty(&r->store.applied))

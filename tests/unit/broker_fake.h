@@ -208,7 +208,7 @@ core_wait(struct broker *b, uint64_t id, struct waiter *w)
 	struct task_row *row = fake_row(id);
 
 	(void)b;
-	w->id = id;
+	w->by_id.id = id;
 	if (row == NULL)
 		w->ended(w, QERR_NO_TASK, NULL);
 	else if (row->state >= TASK_DONE)
@@ -244,7 +244,7 @@ fake_end(uint64_t id, enum task_state state, const char *result, bool json)
 	for (size_t i = fake.waiting; i-- > 0;) {
 		struct waiter *w = fake.waiters[i];
 
-		if (w->id != id)
+		if (w->by_id.id != id)
 			continue;
 		fake.waiters[i] = fake.waiters[--fake.waiting];
 		w->ended(w, QERR_NONE, row);
@@ -257,7 +257,7 @@ fake_progress(uint64_t id, uint32_t share, char *text)
 	struct task t = { .row.id = id, .share = share, .progress = text };
 
 	for (size_t i = 0; i < fake.waiting; i++) {
-		if (fake.waiters[i]->id == id &&
+		if (fake.waiters[i]->by_id.id == id &&
 		    fake.waiters[i]->progress != NULL)
 			fake.waiters[i]->progress(fake.waiters[i], &t);
 	}

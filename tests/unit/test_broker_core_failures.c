@@ -345,7 +345,7 @@ a_worker_without_durability_needs_no_store(void **state)
 		assert_int_equal(r->store.puts[i], 0);
 	core_cancel(&r->b, r->last_given, on_done, NULL);
 	core_lost(&r->b, find(r, r->last_given), LOST_CANCELLED, NULL);
-	assert_int_equal(HASH_COUNT(r->b.core->tasks), 0);
+	assert_int_equal(r->b.core->tasks.count, 0);
 	rig_free(r);
 }
 

@@ -224,7 +224,7 @@ a_backlog_is_not_held_in_memory(void **state)
 			rig_wall += 10;
 			rig_settle(r);
 		}
-		assert_true(HASH_COUNT(r->b.core->tasks) <=
+		assert_true(r->b.core->tasks.count <=
 			    2 * core_sizes.window_keep + 1000);
 	}
 	rig_settle(r);
@@ -243,7 +243,7 @@ a_backlog_is_not_held_in_memory(void **state)
 				done(r, t->row.id);
 			}
 		rig_commit(r);
-		assert_true(HASH_COUNT(r->b.core->tasks) <=
+		assert_true(r->b.core->tasks.count <=
 			    2 * core_sizes.window_keep + 1000);
 		if (runs == 60000 || r->gives > 60000)
 			break;
@@ -251,7 +251,7 @@ a_backlog_is_not_held_in_memory(void **state)
 	rig_settle(r);
 	assert_int_equal(r->gives, 60000);
 	assert_int_equal(pool_find(r->b.core, "w")->counts[TASK_DONE], 60000);
-	assert_int_equal(HASH_COUNT(r->b.core->tasks), 0);
+	assert_int_equal(r->b.core->tasks.count, 0);
 	rig_free(r);
 }
 
