@@ -28,15 +28,13 @@ buf_clear(struct buf *b)
 }
 
 bool
-buf_reserve(struct buf *b, size_t more)
+buf_grow(struct buf *b, size_t more)
 {
 	size_t room = b->room > 0 ? b->room : 256;
 	char *data;
 
 	if (b->failed)
 		return false;
-	if (b->room > b->size && b->room - b->size > more)
-		return true;
 	while (room - b->size <= more) {
 		if (room > (size_t)-1 / 2) {
 			b->failed = true;

@@ -19,12 +19,21 @@ struct buf {
 void buf_init(struct buf *b);
 void buf_done(struct buf *b);  /* frees; the buffer is as after buf_init */
 void buf_clear(struct buf *b); /* empties, keeps the memory */
-bool buf_reserve(struct buf *b, size_t more); /* room for `more` bytes ahead */
+bool buf_grow(struct buf *b, size_t more); /* buf_reserve's */
 void buf_add(struct buf *b, const void *data, size_t size);
 void buf_str(struct buf *b, const char *s);
 void buf_char(struct buf *b, char c);
 void buf_fmt(struct buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Room for `more` bytes ahead, and a NUL. */
+static inline bool
+buf_reserve(struct buf *b, size_t more)
+{
+	return (!b->failed && b->room > b->size && b->room - b->size > more) ||
+	       buf_grow(b, more);
+}
+
 /* Removes the first n bytes (n <= size). */
 void buf_consume(struct buf *b, size_t n);
 /* The text, "" when empty; NULL only if an allocation failed. */

@@ -31,6 +31,9 @@ watch(struct client *c)
 
 	if (!c->held && !c->finishing && !c->shut)
 		want |= EV_READ;
+	/* The turn's end, which mostly empties `out`, comes back here. */
+	if (list_linked(&c->dirty))
+		return;
 	if (c->broken || (ev_is_active(&c->io) &&
 			     (c->io.events & (EV_READ | EV_WRITE)) == want))
 		return;

@@ -128,6 +128,7 @@ struct core {
 	struct broker *broker;
 	struct idmap tasks;
 	struct pool *pools;
+	struct pool *recent; /* that was asked for last; or NULL */
 	struct idmap waits; /* struct waiter.by_id */
 	struct cancelling *cancels;
 	struct list dirty;     /* pools */

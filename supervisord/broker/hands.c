@@ -212,17 +212,38 @@ hands_master_up(struct broker *b)
 void
 hand_poll(struct hand *h, bool on)
 {
-	struct epoll_event e = { .events = EPOLLIN | EPOLLOUT | EPOLLET,
+	/* Not for writing before it is full: each time the worker has read
+	 * something would wake this process. */
+	struct epoll_event e = { .events = EPOLLIN | EPOLLET,
 		.data.u64 = hand_key(h->slot, h->gen) };
 
 	if (on == h->in->polled)
 		return;
+	if (on && h->in->full)
+		e.events |= EPOLLOUT;
 	if (epoll_ctl(h->broker->hands->poller,
 		on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, h->in->fd, &e) < 0) {
 		log_error("can't watch %s: %s", h->name, strerror(errno));
 		return;
 	}
 	h->in->polled = on;
+}
+
+void
+hand_poll_room(struct hand *h, bool full)
+{
+	struct epoll_event e = { .events = EPOLLIN | EPOLLET,
+		.data.u64 = hand_key(h->slot, h->gen) };
+
+	if (full == h->in->full)
+		return;
+	h->in->full = full;
+	if (full)
+		e.events |= EPOLLOUT;
+	if (h->in->polled &&
+	    epoll_ctl(h->broker->hands->poller, EPOLL_CTL_MOD, h->in->fd, &e) <
+		0)
+		log_error("can't watch %s: %s", h->name, strerror(errno));
 }
 
 static void
@@ -410,7 +431,6 @@ hands_give(struct hand *h, struct task *t)
 	struct broker *b = h->broker;
 	struct flight *f;
 
-	t->sent_mono = clock_mono();
 	f = flights_add(b->flights, t->row.id, t->row.attempts, h->slot, h->gen,
 	    t->sent_mono);
 	if (f == NULL) {

@@ -93,6 +93,8 @@ hand_key(uint32_t slot, uint32_t gen)
 /* hands.c */
 struct hand *hand_of(struct broker *b, uint32_t slot, uint32_t gen);
 void hand_poll(struct hand *h, bool on);
+/* Nothing more can be written to it, or something can again. */
+void hand_poll_room(struct hand *h, bool full);
 /* Tells the core if it may be given tasks, when that has changed. */
 void hand_update(struct hand *h);
 void hand_free(struct hand *h);

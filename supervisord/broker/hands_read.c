@@ -201,7 +201,8 @@ partial_due(struct limit *l)
 		set_torn(in, false);
 }
 
-/* One look. false: nothing more can be read now. */
+/* One look. false: nothing more can be read now. Where less was there than
+ * would have fitted, that was all; what comes later is an edge of its own. */
 static bool
 read_whole(struct hand *h)
 {
@@ -218,14 +219,17 @@ read_whole(struct hand *h)
 		return false;
 	if (used == 0 && in->lines && (size_t)n >= LONG_LINE)
 		return read_on(h);
-	if (used == 0) {
-		if (!in->exited)
-			limit_set(h->broker->limits, &in->partial,
-			    clock_mono() + PARTIAL_TIME, partial_due);
-		return false;
+	if (used > 0) {
+		limit_clear(h->broker->limits, &in->partial);
+		if (receive(in, used, 0) <= 0)
+			return false;
+		if ((size_t)n == sizeof window)
+			return true;
 	}
-	limit_clear(h->broker->limits, &in->partial);
-	return receive(in, used, 0) > 0;
+	if (used < (size_t)n && !in->exited)
+		limit_set(h->broker->limits, &in->partial,
+		    clock_mono() + PARTIAL_TIME, partial_due);
+	return false;
 }
 
 static bool

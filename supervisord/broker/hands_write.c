@@ -36,10 +36,11 @@ frame(struct buf *out, enum wire_type type, unsigned flags, uint64_t id,
 {
 	struct wire_head head = { (uint32_t)size, (uint8_t)type, (uint8_t)flags,
 		0, id };
-	char bytes[WIRE_HEAD];
 
-	wire_put_head(bytes, &head);
-	buf_add(out, bytes, sizeof bytes);
+	if (!buf_reserve(out, WIRE_HEAD))
+		return;
+	wire_put_head(out->data + out->size, &head);
+	out->size += WIRE_HEAD;
 }
 
 static const char *
@@ -194,7 +195,7 @@ hand_flush(struct hand *h)
 	while (r == 0 && !in->shut && in->out_at < in->out.size)
 		r = send_piece(in);
 	if (r == -EAGAIN) {
-		in->full = true;
+		hand_poll_room(h, true);
 		/* What is out is not kept in memory for a slow reader. */
 		if (in->out_at >= in->out.size / 2) {
 			buf_consume(&in->out, in->out_at);
@@ -202,7 +203,7 @@ hand_flush(struct hand *h)
 		}
 		return;
 	}
-	in->full = false;
+	hand_poll_room(h, false);
 	list_remove(&in->unsent);
 	/* Who has hung up is noticed by reading. */
 	if (in->out.room > PIECE * 2)

@@ -12,7 +12,10 @@ pool_find(struct core *c, const char *worker)
 {
 	struct pool *p;
 
+	if (c->recent != NULL && strcmp(c->recent->config.name, worker) == 0)
+		return c->recent;
 	HASH_FIND_STR(c->pools, worker, p);
+	c->recent = p;
 	return p;
 }
 
@@ -117,6 +120,7 @@ pool_free(struct pool *p)
 	functions_free(p);
 	heap_done(&p->queue);
 	list_remove(&p->dirty);
+	c->recent = NULL;
 	HASH_DEL(c->pools, p);
 	free(p);
 }

@@ -120,7 +120,7 @@ submission_check_name(const char *what, const char *name, size_t size,
 		    "\"%s\" is longer than %zu bytes", what, max);
 	for (size_t i = 0; i < size;) {
 		const unsigned char *s = (const unsigned char *)name + i;
-		size_t n = utf8_length(s, size - i);
+		size_t n = *s < 0x80 ? 1 : utf8_length(s, size - i);
 
 		if (n == 0 || *s < 0x20 || *s == 0x7f)
 			return refuse(&w, QERR_BAD_VALUE,

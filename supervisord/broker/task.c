@@ -21,14 +21,14 @@ const char *const task_priority_names[PRIORITIES] = {
 struct submission *
 submission_new(void)
 {
-	struct submission *s = calloc(1, sizeof(*s));
+	/* Not calloc: it does not take what was freed a moment ago. */
+	struct submission *s = malloc(sizeof(*s));
 
-	if (s == NULL)
-		return NULL;
-	s->priority = PRIORITY_MIDDLE;
-	s->timeout_ms = -1;
-	s->result_ttl_ms = -1;
-	s->retries = -1;
+	if (s != NULL)
+		*s = (struct submission){ .priority = PRIORITY_MIDDLE,
+			.timeout_ms = -1,
+			.result_ttl_ms = -1,
+			.retries = -1 };
 	return s;
 }
 

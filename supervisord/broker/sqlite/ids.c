@@ -3,19 +3,21 @@
  * first id below it is given out, so no kill can make one come twice.
  */
 
+#include <stdatomic.h>
+
 #include "supervisord/base/util.h"
 #include "supervisord/broker/sqlite/store_int.h"
 
 uint64_t
 ids_take(struct store *s)
 {
-	uint64_t id = 0;
+	uint64_t id = s->next_id;
 
-	pthread_mutex_lock(&s->lock);
-	if (s->next_id < s->reserved)
-		id = s->next_id++;
-	pthread_mutex_unlock(&s->lock);
-	return id;
+	while (id < s->reserved) {
+		if (atomic_compare_exchange_weak(&s->next_id, &id, id + 1))
+			return id;
+	}
+	return 0;
 }
 
 bool

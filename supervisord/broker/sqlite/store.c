@@ -128,17 +128,17 @@ on_answer(struct ev_loop *loop, ev_async *w, int revents)
 uint64_t
 store_new_id(struct store *s)
 {
-	uint64_t id = 0;
+	uint64_t id = ids_take(s);
 
+	/* Seldom: ids are reserved ahead. */
+	if (id != 0)
+		return id;
 	pthread_mutex_lock(&s->lock);
-	/* Seldom more than a look: ids are reserved ahead. */
-	while (s->next_id >= s->reserved && s->well && !s->closing) {
+	while ((id = ids_take(s)) == 0 && s->well && !s->closing) {
 		s->ids_wanted = true;
 		pthread_cond_signal(&s->wake);
 		pthread_cond_wait(&s->told, &s->lock);
 	}
-	if (s->next_id < s->reserved)
-		id = s->next_id++;
 	pthread_mutex_unlock(&s->lock);
 	return id;
 }

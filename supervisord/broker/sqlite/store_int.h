@@ -34,9 +34,11 @@ struct store {
 	bool well, health_news, stale;
 	char words[1024];
 	unsigned generation; /* of the open file, for the reader */
-	uint64_t next_id;    /* to be given */
-	uint64_t reserved;   /* ids below it may be given */
-	bool ids_wanted;     /* the loop waits for more */
+	bool ids_wanted;     /* the loop waits for more ids */
+
+	/* Everybody's; the lock only where one waits for the other. */
+	_Atomic uint64_t next_id;  /* to be given */
+	_Atomic uint64_t reserved; /* ids below it may be given */
 
 	/* The writer's. */
 	struct db db;
