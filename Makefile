@@ -163,7 +163,7 @@ FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(D)/tests/%,$(FUZZ_SRC))
 TEST_PROGRAM_SRC := $(wildcard tests/programs/*.c)
 TEST_PROGRAM_BIN := $(patsubst tests/programs/%.c,$(D)/tests/programs/%,$(TEST_PROGRAM_SRC))
 BENCH_SRC := $(wildcard tests/bench/*.c)
-BENCH_BIN := $(patsubst tests/bench/%.c,$(D)/tests/bench/%,$(BENCH_SRC)) $(D)/tests/bench/queue
+BENCH_BIN := $(patsubst tests/bench/%.c,$(D)/tests/bench/%,$(BENCH_SRC)) $(D)/tests/bench/queue $(D)/tests/bench/noop.so
 
 TEST_LIBS = $(MASTER_LIBS) $(BROKER_LIBS) -ldl $(LOGGER_LIBS) $(CTL_LIBS) -lcmocka
 $(UNIT_BIN): $(D)/tests/%: $(OBJ)/tests/unit/%.o $(call archive,$(ROOMS))
@@ -188,6 +188,10 @@ $(D)/tests/bench/queue: $(wildcard tests/bench/queue/*.[ch]) $(OBJ)/supervisord/
 	$(SAY) CC $(@:$(D)/%=%)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARNINGS) -I. -o $@ $(filter-out %.h,$^) $(shell $(PKG_CONFIG) --libs sqlite3) -lpthread
+$(D)/tests/bench/%.so: tests/bench/modules/%.c workers/include/supervisor/worker.h
+	$(SAY) MODULE $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g -fPIC -shared $(WARNINGS) -Iworkers/include -o $@ $<
 # The measured worker itself starts without libc: one page to map.
 $(D)/tests/bench/tiny: tests/bench/tiny.c
 	$(SAY) CC $<

@@ -2,6 +2,7 @@
 the group commits (queue/), against a socket pair alone, and beanstalkd where
 it is installed. Databases are on a real disk: its flush is what counts."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,6 +19,8 @@ from measure import BenchError, Result, median, table
 
 # tasks under way at once, tasks of a round
 DEPTHS = [(1, 3000), (32, 100000), (1024, 300000)]
+# The same in memory, and what part of a socket pair's rate is aimed at.
+MEMORY_DEPTHS = [(1, 20000, 0.5), (32, 400000, 0.2)]
 
 
 def disk_dir():
@@ -62,8 +65,20 @@ class Broker(Ours):
         shutil.rmtree(self.disk, ignore_errors=True)
 
 
-def module(bench, name):
-    return 'module = "%s/examples/%s.so"; stdout = "null"; ' % (bench.build, name)
+def noop(bench, tasks=""):
+    return ('module = "%s"; stdout = "null"; processes = 1; threads = 2; tasks: { %s };'
+            % (bench.tool("noop.so"), tasks))
+
+
+@contextlib.contextmanager
+def on_cpus(cpus):
+    """What is started within runs on these alone; None: on all."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus or before)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def said(argv, bench):
@@ -88,7 +103,7 @@ def load_once(bench, worker, total, depth):
     fleet = Broker(bench, worker)
     try:
         fleet.ready()
-        return said([bench.tool("queue"), "load", fleet.tasks, "w", "hello", str(total),
+        return said([bench.tool("queue"), "load", fleet.tasks, "w", "noop", str(total),
                      str(depth)], bench)
     finally:
         fleet.stop()
@@ -131,64 +146,106 @@ def beanstalkd_once(bench, total):
         shutil.rmtree(folder)
 
 
+def flush_us(rounds=300):
+    """A 4 KiB append and its fdatasync, median."""
+    folder = disk_dir()
+    fd = os.open(os.path.join(folder, "f"), os.O_WRONLY | os.O_CREAT)
+    times = []
+    try:
+        for _ in range(rounds):
+            began = time.monotonic_ns()
+            os.write(fd, b"x" * 4096)
+            os.fdatasync(fd)
+            times.append((time.monotonic_ns() - began) / 1000)
+    finally:
+        os.close(fd)
+        shutil.rmtree(folder)
+    return median(times)
+
+
+def alternate(bench, functions):
+    """What each of them has said, round by round; a round in which one failed
+    is left out."""
+    kept = []
+    for _ in range(bench.rounds(3, 5)):
+        round_ = [attempt(function) for function in functions]
+        if all(round_):
+            kept.append(round_)
+    return kept
+
+
+def ratio_of(rounds, mine=1, other=0):
+    return median([r[mine][0] / r[other][0] for r in rounds])
+
+
+def durable_rows(name, depth, rounds, which):
+    return [name, depth, "%.0f/s" % median([r[which][0] for r in rounds]),
+            "%.2f" % ratio_of(rounds, which),
+            "%.2f ms" % (median([r[which][1] for r in rounds]) / 1000),
+            "%.2f ms" % (median([r[which][2] for r in rounds]) / 1000)]
+
+
+def durable_results(depth, rounds):
+    p50, p99 = (median([r[1][i] for r in rounds]) / 1000 for i in (1, 2))
+    if depth == 1:
+        flush = flush_us() / 1000
+        return [Result("queue, 1 outstanding, ack p50", p50 / flush, 2,
+                       "%.1fx an fdatasync of %.2f ms" % (p50 / flush, flush))]
+    ratio = ratio_of(rounds)
+    results = [Result("queue, %d outstanding" % depth, ratio, 0.75,
+                      "%.2fx the prototype" % ratio, at_least=True)]
+    if depth == 1024:
+        results.append(Result("queue, 1024 outstanding, ack p99", p99, 10, "%.1f ms" % p99))
+    return results
+
+
 @case("queue")
 def queue(bench):
     """Tasks acknowledged on disk and completed; one client, one worker."""
     rows, results = [], []
-    hybrid = module(bench, "hello") + "processes = 1; threads = 2; tasks: { };"
     for depth, total in DEPTHS:
         total = total // 4 if bench.quick else total
-        runs = {"bare prototype": [], "supervisord": []}
-        for _ in range(bench.rounds(3, 5)):
-            for name, function in (("bare prototype", lambda: bare_once(bench, total, depth)),
-                                   ("supervisord", lambda: load_once(bench, hybrid, total, depth))):
-                got = attempt(function)
-                if got:
-                    runs[name].append(got)
+        rounds = alternate(bench, [lambda: bare_once(bench, total, depth),
+                                   lambda: load_once(bench, noop(bench), total, depth)])
+        if not rounds:
+            continue
+        rows.append(durable_rows("bare prototype", depth, rounds, 0))
+        rows.append(durable_rows("supervisord", depth, rounds, 1))
+        results += durable_results(depth, rounds)
         if depth == 32 and bench.peers and shutil.which("beanstalkd"):
             got = attempt(beanstalkd_once, bench, total // 4)
             if got:
-                runs["beanstalkd -f0"] = [got]
-        rates = {}
-        for name, values in runs.items():
-            if not values:
-                continue
-            rates[name] = median([v[0] for v in values])
-            rows.append([name, depth, "%.0f/s" % rates[name],
-                         "%.2f" % (rates[name] / rates.get("bare prototype", rates[name])),
-                         "%.2f ms" % (median([v[1] for v in values]) / 1000),
-                         "%.2f ms" % (median([v[2] for v in values]) / 1000)])
-        if "supervisord" in rates and "bare prototype" in rates and depth > 1:
-            ratio = rates["supervisord"] / rates["bare prototype"]
-            results.append(Result("queue, %d outstanding" % depth, ratio, 0.75,
-                                  "%.2fx the prototype" % ratio, at_least=True))
-        if "supervisord" in rates and "beanstalkd -f0" in rates:
-            ratio = rates["supervisord"] / rates["beanstalkd -f0"]
-            results.append(Result("queue, against beanstalkd -f0", ratio, 5,
-                                  "%.1fx" % ratio, at_least=True))
+                ratio = median([r[1][0] for r in rounds]) / got[0]
+                rows.append(["beanstalkd -f0", depth, "%.0f/s" % got[0], "-", "-", "-"])
+                results.append(Result("queue, against beanstalkd -f0", ratio, 5,
+                                      "%.1fx" % ratio, at_least=True))
     table(["durable", "outstanding", "rate", "ratio", "ack p50", "p99"], rows)
     return results
 
 
 @case("queue-memory")
 def queue_memory(bench):
-    """Tasks that need not survive, against a socket pair alone."""
-    hybrid = (module(bench, "hello") + 'processes = 1; threads = 2; '
-              'tasks: { durability = "none"; };')
-    total = 100000 if bench.quick else 400000
-    raw, ours = [], []
-    for _ in range(bench.rounds(3, 5)):
-        got = attempt(said, [bench.tool("queue"), "raw", str(4 * total), "32"], bench)
-        raw += [got[0]] if got else []
-        got = attempt(load_once, bench, hybrid, total, 32)
-        ours += [got[0]] if got else []
-    if not raw or not ours:
-        return []
-    ratio = median(ours) / median(raw)
-    table(["in memory, 32 outstanding", "rate", "ratio"],
-          [["socket pair", "%.0f/s" % median(raw), "1.00"],
-           ["supervisord", "%.0f/s" % median(ours), "%.2f" % ratio]])
-    return [Result("queue, not durable", ratio, 0.2, "%.2fx a socket pair" % ratio, at_least=True)]
+    """Tasks that need not survive, against a socket pair alone: on all CPUs,
+    and all on one, where no wake-up has to cross to another."""
+    rows, results = [], []
+    hybrid = noop(bench, 'durability = "none";')
+    for depth, total, aim in MEMORY_DEPTHS:
+        total = total // 4 if bench.quick else total
+        for where, cpus in (("all CPUs", None), ("one CPU", {min(os.sched_getaffinity(0))})):
+            with on_cpus(cpus):
+                rounds = alternate(bench, [
+                    lambda: said([bench.tool("queue"), "raw", str(2 * total), str(depth)], bench),
+                    lambda: load_once(bench, hybrid, total, depth)])
+            if not rounds:
+                continue
+            ratio = ratio_of(rounds)
+            for i, name in enumerate(("socket pair", "supervisord")):
+                rows.append([name, where, depth, "%.0f/s" % median([r[i][0] for r in rounds]),
+                             "%.2f" % ratio_of(rounds, i)])
+            results.append(Result("queue, not durable, %d on %s" % (depth, where), ratio, aim,
+                                  "%.2fx a socket pair" % ratio, at_least=True))
+    table(["in memory", "on", "outstanding", "rate", "ratio"], rows)
+    return results
 
 
 @case("queue-exec")
@@ -208,12 +265,11 @@ def queue_exec(bench):
 def queue_backlog(bench):
     """A million tasks wait: the time from the start to the first dispatch."""
     count = 100000 if bench.quick else 1000000
-    hybrid = module(bench, "hello") + "processes = 1; threads = 2; tasks: { };"
-    fleet = Broker(bench, hybrid)
+    fleet = Broker(bench, noop(bench))
     try:
         fleet.ready()
         fleet.ctl("pause", "w")
-        fill = said([bench.tool("queue"), "fill", fleet.tasks, "w", "hello", str(count), "1024"],
+        fill = said([bench.tool("queue"), "fill", fleet.tasks, "w", "noop", str(count), "1024"],
                     bench)
         fleet.process.terminate()
         fleet.process.wait()

@@ -79,7 +79,7 @@ load(int fd, const char *worker, const char *func, size_t total, size_t depth,
 	size_t size = submit_body(body, worker, func, await), sent = 0,
 	       ended = 0;
 	struct stream s;
-	int64_t began = now_us();
+	int64_t began = now_us(), now = began;
 
 	acks = calloc(total, sizeof *acks);
 	if (acks == NULL)
@@ -92,7 +92,7 @@ load(int fd, const char *worker, const char *func, size_t total, size_t depth,
 		size_t at = 0;
 
 		for (; sent < total && sent - ended < depth; sent++) {
-			sent_at[sent % MOST] = now_us();
+			sent_at[sent % MOST] = now;
 			put(&s, WIRE_SUBMIT, sent + 1, body, (uint32_t)size);
 		}
 		flush(&s);
@@ -101,6 +101,9 @@ load(int fd, const char *worker, const char *func, size_t total, size_t depth,
 			fprintf(stderr, "the connection has ended\n");
 			exit(1);
 		}
+		/* What came in one piece came at one time, as what goes out in
+		 * one does. */
+		now = now_us();
 		while (next(&s, &at, &h, &b)) {
 			uint64_t tag;
 
@@ -109,7 +112,7 @@ load(int fd, const char *worker, const char *func, size_t total, size_t depth,
 			} else if (h.type == WIRE_ACCEPTED) {
 				memcpy(&tag, b, sizeof tag);
 				acks[acks_count++] =
-				    now_us() - sent_at[(tag - 1) % MOST];
+				    now - sent_at[(tag - 1) % MOST];
 				ended += !await;
 			} else if (h.type == WIRE_REFUSED) {
 				fprintf(stderr, "refused: %.*s\n",
