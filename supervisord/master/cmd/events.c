@@ -27,7 +27,7 @@ ask(struct request *r, const char *what, bool targets_required)
 	all = json_array_size(json_object_get(r->params, "targets")) == 0;
 	if (!targets_of(r, targets_required, &t))
 		return;
-	if (!all && !targets_names(&t)) {
+	if (!all && !targets_names(&t, strcmp(what, "events") == 0)) {
 		targets_done(&t);
 		request_fail(r, RPC_FAILED, "out of memory");
 		return;
