@@ -29,9 +29,9 @@ is_assignment(const char *word)
 /* One word, still with its variables, into argv[i]. */
 static int
 put_word(struct reader *r, const config_setting_t *s, const char *raw,
-    char **argv, size_t i)
+    bool index, char **argv, size_t i)
 {
-	const char *text = text_expand(r, s, raw, true);
+	const char *text = text_expand(r, s, raw, index);
 
 	if (text == NULL)
 		return -EINVAL;
@@ -61,7 +61,7 @@ new_argv(struct reader *r, size_t n)
 /* The words of a line, each with a NUL behind it. */
 static int
 put_words(struct reader *r, const config_setting_t *s, const char *word,
-    size_t n, char ***ret)
+    size_t n, bool index, char ***ret)
 {
 	char **argv;
 	int err = 0;
@@ -77,7 +77,7 @@ put_words(struct reader *r, const config_setting_t *s, const char *word,
 	if (argv == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; i < n && err == 0; i++) {
-		err = put_word(r, s, word, argv, i);
+		err = put_word(r, s, word, index, argv, i);
 		word += strlen(word) + 1;
 	}
 	*ret = argv;
@@ -85,7 +85,7 @@ put_words(struct reader *r, const config_setting_t *s, const char *word,
 }
 
 static int
-read_line(struct reader *r, const config_setting_t *s, char ***ret)
+read_line(struct reader *r, const config_setting_t *s, bool index, char ***ret)
 {
 	struct buf words, why;
 	size_t n = 0;
@@ -100,7 +100,7 @@ read_line(struct reader *r, const config_setting_t *s, char ***ret)
 	} else if (err < 0) {
 		fail(r->l, s, "%s", buf_text(&why));
 	} else {
-		err = put_words(r, s, words.data, n, ret);
+		err = put_words(r, s, words.data, n, index, ret);
 	}
 	buf_done(&words);
 	buf_done(&why);
@@ -112,12 +112,13 @@ read_command(struct reader *r, const config_setting_t *s,
     const struct setting *row, void *field)
 {
 	int n = strings_count(r, s, row->type->words), err = 0;
+	bool index = (row->flags & SETTING_INDEX) != 0;
 	char **argv;
 
 	if (n < 0)
 		return n;
 	if (config_setting_type(s) == CONFIG_TYPE_STRING)
-		return read_line(r, s, field);
+		return read_line(r, s, index, field);
 	if (n == 0)
 		return fail(r->l, s, "the command is empty");
 	argv = new_argv(r, (size_t)n);
@@ -126,7 +127,8 @@ read_command(struct reader *r, const config_setting_t *s,
 	for (unsigned i = 0; i < (unsigned)n && err == 0; i++) {
 		const config_setting_t *e = strings_at(s, i);
 
-		err = put_word(r, e, config_setting_get_string(e), argv, i);
+		err = put_word(
+		    r, e, config_setting_get_string(e), index, argv, i);
 	}
 	if (err == 0)
 		*(char ***)field = argv;
@@ -326,6 +328,8 @@ same_command(const void *a, const void *b)
 
 const struct type type_command = { "a string or an array of strings",
 	read_command, same_command };
+const struct type type_argv = { "a string or an array of strings", read_command,
+	same_strings };
 const struct type type_processes = {
 	"a number or \"cores\", \"cores*2\", \"cores/2\"", read_processes,
 	same_unsigned

@@ -66,3 +66,9 @@ fleet_free(struct fleet *fleet)
 	arena_done(&own->arena);
 	free(own);
 }
+
+bool
+autoscale_by_queue(const struct autoscale *a)
+{
+	return a->cpu == 0 && a->command == NULL;
+}

@@ -91,13 +91,16 @@ struct recycle {
 	double jitter;      /* 0..1: each limit is drawn from 1 - jitter to 1 */
 };
 
-/* `autoscale`, on the queue's backlog and on idle threads. */
+/* `autoscale`: by one of the queue's backlog and idle threads, cpu, command. */
 struct autoscale {
 	bool on;
 	unsigned min, max;             /* instances */
 	unsigned backlog;              /* queued tasks per thread to grow at */
 	unsigned min_spare, max_spare; /* idle threads; 0: not looked at */
 	int64_t cooldown;
+	unsigned cpu;     /* percent of a core an instance should use; 0: off */
+	char **command;   /* prints how many there should be; NULL: off */
+	int64_t interval; /* of both */
 };
 
 enum task_mode {
@@ -247,6 +250,9 @@ const struct worker *fleet_find(const struct fleet *fleet, const char *name);
 /* The socket of that name, or NULL. Constant time. */
 const struct socket_setting *fleet_socket(
     const struct fleet *fleet, const char *name);
+
+/* Neither by cpu nor by a command. */
+bool autoscale_by_queue(const struct autoscale *a);
 
 /* Fills the holes of a template. 0, or -ENAMETOOLONG. */
 int fleet_fill(const char *template, unsigned index, char *out, size_t size);

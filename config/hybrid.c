@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "config/load_int.h"
+#include "supervisord/base/clock.h"
 #include "supervisord/base/units.h"
 
-#define MEMORY_LEAST (1 << 20)
+#define MEMORY_LEAST   (1 << 20)
+#define INTERVAL_LEAST (100 * NS_PER_MS)
 
 static const config_setting_t *
 slot(const struct slots *slots, const char *key)
@@ -67,6 +69,45 @@ read_recycle(struct reader *r, const config_setting_t *s,
 }
 
 static int
+read_interval(struct reader *r, const config_setting_t *s,
+    const struct setting *row, void *field)
+{
+	int err = type_duration.read(r, s, row, field);
+
+	if (err == 0 && *(int64_t *)field < INTERVAL_LEAST)
+		return fail(r->l, s, "must be at least 100ms");
+	return err;
+}
+
+/* The queue, cpu and command each say how many there should be: one of them
+ * can be right. */
+static int
+check_measures(
+    struct loading *l, const config_setting_t *s, const struct autoscale *a)
+{
+	static const char *const queues[] = { "backlog", "min_spare",
+		"max_spare" };
+	const char *by = a->cpu > 0 ? "cpu" : "command";
+	const config_setting_t *m;
+	int err = 0;
+
+	if (a->cpu > 0 && a->command != NULL)
+		return fail(l, member_of(s, "command"),
+		    "can't be set together with cpu");
+	if (autoscale_by_queue(a)) {
+		m = config_setting_get_member(s, "interval");
+		return m == NULL ? 0
+				 : fail(l, m, "is for cpu or command alone");
+	}
+	for (size_t i = 0; i < N_ELEMENTS(queues); i++) {
+		m = config_setting_get_member(s, queues[i]);
+		if (m != NULL)
+			err = fail(l, m, "can't be set together with %s", by);
+	}
+	return err;
+}
+
+static int
 read_autoscale(struct reader *r, const config_setting_t *s,
     const struct setting *row, void *field)
 {
@@ -82,7 +123,7 @@ read_autoscale(struct reader *r, const config_setting_t *s,
 		return fail(r->l, member_of(s, "min_spare"),
 		    "min_spare (%u) is more than max_spare (%u)", a->min_spare,
 		    a->max_spare);
-	return 0;
+	return check_measures(r->l, s, a);
 }
 
 /* --- what goes together
@@ -115,14 +156,17 @@ check_plain(struct loading *l, const struct slots *own, struct worker *w)
 {
 	const config_setting_t *recycle = slot(own, "recycle");
 	const char *needs = "needs a worker with tasks { } or a module";
+	bool by_queue = autoscale_by_queue(&w->autoscale);
 	int err = 0;
 
 	if (w->recycle.max_tasks > 0 && recycle != NULL)
 		err = fail(l, member_of(recycle, "max_tasks"), "%s", needs);
 	w->recycle.max_tasks = 0;
-	if (slot(own, "autoscale") != NULL)
-		err = fail(l, slot(own, "autoscale"), "%s", needs);
-	w->autoscale.on = false;
+	if (by_queue && slot(own, "autoscale") != NULL)
+		err = fail(
+		    l, slot(own, "autoscale"), "%s, or cpu or command", needs);
+	if (by_queue)
+		w->autoscale.on = false;
 	return err;
 }
 
@@ -196,3 +240,7 @@ const struct type type_store = { "\"local\"", read_store, NULL };
 const struct type type_recycle = { "a group { }", read_recycle, same_recycle };
 const struct type type_autoscale = { "a group { }", read_autoscale,
 	same_autoscale };
+const struct type type_interval = {
+	"a duration (\"10s\", or a number of seconds)", read_interval,
+	same_int64
+};

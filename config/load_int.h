@@ -159,9 +159,9 @@ int strings_count(
 const config_setting_t *strings_at(const config_setting_t *s, unsigned i);
 
 /* --- rules.c, command.c, output.c: a worker's own types --- */
-extern const struct type type_command, type_processes, type_exit_codes,
-    type_backoff, type_stop, type_output, type_stderr, type_environment,
-    type_umask;
+extern const struct type type_command, type_argv, type_processes,
+    type_exit_codes, type_backoff, type_stop, type_output, type_stderr,
+    type_environment, type_umask;
 /* Processors this process may run on. */
 unsigned cores_count(struct loading *l);
 
@@ -169,7 +169,8 @@ unsigned cores_count(struct loading *l);
 int stop_read(struct reader *r, const struct slots *slots, struct rules *rules);
 
 /* --- hybrid.c: what a hybrid worker has --- */
-extern const struct type type_tasks, type_store, type_recycle, type_autoscale;
+extern const struct type type_tasks, type_store, type_recycle, type_autoscale,
+    type_interval;
 
 /* Checks what goes together, in a worker whose settings have been read; own:
  * those that are not from the defaults. */

@@ -149,8 +149,13 @@ static const struct setting autoscale_members[] = {
 	{ "max_spare", &type_int, SCALE(max_spare), "0", .max = INT_MAX,
 	  .help = "most idle threads; 0: not looked at" },
 	{ "cooldown", &type_duration, SCALE(cooldown), "\"10s\"", .max = YEAR_NS,
-	  .help = "pause before shrinking" },
-	ABSENT("cpu"), ABSENT("command"),
+	  .help = "pause between two steps" },
+	{ "cpu", &type_int, SCALE(cpu), "0", .max = 100000,
+	  .help = "percent of a core per instance to keep to; 0: not looked at" },
+	{ "command", &type_argv, SCALE(command),
+	  .help = "prints the number of instances" },
+	{ "interval", &type_interval, SCALE(interval), "\"10s\"", .max = YEAR_NS,
+	  .help = "how often cpu or command is looked at" },
 	{ 0 }
 };
 
@@ -207,7 +212,7 @@ const struct setting schema_worker[] = {
 	{ "recycle", &type_recycle, WORKER(recycle), "{}", .members = recycle_members,
 	  .flags = SETTING_TASKS, .help = "when an instance is replaced" },
 	{ "autoscale", &type_autoscale, WORKER(autoscale), "{}", .members = autoscale_members,
-	  .flags = SETTING_TASKS, .help = "instances follow the queue" },
+	  .flags = SETTING_TASKS, .help = "instances follow the queue, cpu or a command" },
 
 	ABSENT("user"), ABSENT("group"),
 	ABSENT("groups"), ABSENT("nice"), ABSENT("io_class"),

@@ -1,6 +1,7 @@
 #include "supervisord/guardian/launch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +21,20 @@
 #include "workers/launch/launch.h"
 
 static int
+open_kept(const char *name, bool err)
+{
+	char kept[PROTO_NAME + 8];
+	int fd;
+
+	snprintf(kept, sizeof kept, "%s/%s", err ? "err" : "out", name);
+	fd = keep_get(kept);
+	if (fd < 0)
+		return -ENOENT;
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, LOOP_NULL + 1);
+	return fd >= 0 ? fd : -errno;
+}
+
+static int
 open_output(unsigned kind, const char *name, bool err)
 {
 	char stream[PROTO_NAME + 8];
@@ -37,6 +52,8 @@ open_output(unsigned kind, const char *name, bool err)
 		if (strlen(stream) >= PROTO_NAME)
 			return -ENAMETOOLONG;
 		return keep_writer(stream);
+	case LAUNCH_OUT_KEPT:
+		return open_kept(name, err);
 	}
 	return -EINVAL;
 }

@@ -8,9 +8,11 @@
 #include "state/state.h"
 #include "supervisord/base/clock.h"
 #include "supervisord/base/log.h"
+#include "supervisord/master/autoscale.h"
 #include "supervisord/master/drive.h"
 #include "supervisord/master/handover.h"
 #include "supervisord/master/master.h"
+#include "supervisord/master/probe.h"
 #include "supervisord/master/procfs.h"
 #include "supervisord/master/record.h"
 #include "supervisord/master/recycle.h"
@@ -153,8 +155,13 @@ static void
 take_child(struct master *m, const struct msg_child *child)
 {
 	bool newer, made;
-	struct instance *it = instance_for(m, child->name, &made);
+	struct instance *it;
 
+	if (probe_is_name(child->name)) {
+		probe_left_over(m, child);
+		return;
+	}
+	it = instance_for(m, child->name, &made);
 	if (it == NULL) {
 		log_error(
 		    "%s: process %d can't be told from others: left alone",
@@ -411,7 +418,10 @@ adopt_all(struct master *m, const struct handover *h, bool fresh, bool clean)
 	state_forget_saved(m->state);
 	m->broker_unsure = fresh && !m->hello.first;
 	HASH_ITER(hh, m->crew.teams, team, tmp)
-	recycle_settings(m, team);
+	{
+		recycle_settings(m, team);
+		autoscale_settings(m, team);
+	}
 	drive_grant_turns(m);
 }
 

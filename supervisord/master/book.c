@@ -207,17 +207,27 @@ put_listening(struct sheet *s, const struct worker *worker, size_t n)
 
 static void
 put_own(struct sheet *s, const struct book_setting *set,
-    const struct worker *worker)
+    const struct worker *worker, bool instance)
 {
 	const char *run_dir = set->fleet->settings.run_dir;
-	size_t n = count(worker->sockets);
 
 	put_made(s, "SUPERVISOR_WORKER=%s", worker->name);
-	put_made(s, "SUPERVISOR_INSTANCE=%s:%c", worker->name, BOOK_HOLE);
-	put_made(s, "SUPERVISOR_INDEX=%c", BOOK_HOLE);
+	if (instance) {
+		put_made(
+		    s, "SUPERVISOR_INSTANCE=%s:%c", worker->name, BOOK_HOLE);
+		put_made(s, "SUPERVISOR_INDEX=%c", BOOK_HOLE);
+	}
 	put_made(s, "SUPERVISOR_SOCKET=%s/control.sock", run_dir);
 	if (set->tasks)
 		put_made(s, "SUPERVISOR_TASKS=%s/tasks.sock", run_dir);
+}
+
+/* The descriptors an instance is handed. */
+static void
+put_handed(struct sheet *s, const struct worker *worker)
+{
+	size_t n = count(worker->sockets);
+
 	if (n > 0)
 		put_listening(s, worker, n);
 	if (!worker->hybrid)
@@ -229,7 +239,7 @@ put_own(struct sheet *s, const struct book_setting *set,
 
 static void
 put_environment(struct sheet *s, const struct book_setting *set,
-    const struct worker *worker)
+    const struct worker *worker, bool instance)
 {
 	for (size_t i = 0; worker->environment[i] != NULL; i++) {
 		const char *variable = worker->environment[i];
@@ -243,43 +253,72 @@ put_environment(struct sheet *s, const struct book_setting *set,
 	}
 	if (s->spec.path == 0)
 		s->spec.path = intern(s->w, DEFAULT_PATH);
-	put_own(s, set, worker);
+	put_own(s, set, worker, instance);
+}
+
+/* What is left to be said of it, then all of it into the book. */
+static uint64_t
+finish_spec(struct sheet *s, const struct worker *worker, const char *program)
+{
+	struct writer *w = s->w;
+	uint64_t at;
+
+	s->spec.umask = worker->umask;
+	if (worker->directory != NULL) {
+		s->spec.directory = intern(w, worker->directory);
+		s->spec.scratch += (uint32_t)filled_size(worker->directory);
+	}
+	/* The ends of both arrays; a path tried from PATH: directory, slash,
+	 * name. */
+	s->spec.scratch += (uint32_t)(2 * sizeof(char *)) + 4096 +
+			   (uint32_t)filled_size(program);
+	w->failed = w->failed || s->refs.failed;
+
+	while (w->book.size % 8 != 0)
+		buf_char(&w->book, '\0');
+	at = w->book.size;
+	buf_add(&w->book, &s->spec, sizeof s->spec);
+	buf_add(&w->book, s->refs.data, s->refs.size);
+	buf_done(&s->refs);
+	return at;
 }
 
 static uint64_t
 add_spec(struct writer *w, const struct book_setting *set,
     const struct worker *worker)
 {
-	struct sheet s = { .w = w, .spec = { .umask = worker->umask } };
+	struct sheet s = { .w = w };
 	size_t sockets = count(worker->sockets);
-	uint64_t at;
 
 	buf_init(&s.refs);
 	put_argv(&s, set, worker);
-	put_environment(&s, set, worker);
+	put_environment(&s, set, worker, true);
+	put_handed(&s, worker);
 	for (size_t i = 0; i < sockets; i++) {
 		uint32_t ref = intern(w, worker->sockets[i]);
 
 		buf_add(&s.refs, &ref, sizeof ref);
 		s.spec.sockets++;
 	}
-	if (worker->directory != NULL) {
-		s.spec.directory = intern(w, worker->directory);
-		s.spec.scratch += (uint32_t)filled_size(worker->directory);
-	}
-	/* The ends of both arrays; a path tried from PATH: directory, slash,
-	 * name. */
-	s.spec.scratch += (uint32_t)(2 * sizeof(char *)) + 4096 +
-			  (uint32_t)filled_size(worker->argv[0]);
-	w->failed = w->failed || s.refs.failed || sockets > BOOK_SOCKETS;
+	w->failed = w->failed || sockets > BOOK_SOCKETS;
+	return finish_spec(&s, worker, worker->argv[0]);
+}
 
-	while (w->book.size % 8 != 0)
-		buf_char(&w->book, '\0');
-	at = w->book.size;
-	buf_add(&w->book, &s.spec, sizeof s.spec);
-	buf_add(&w->book, s.refs.data, s.refs.size);
-	buf_done(&s.refs);
-	return at;
+/* autoscale.command: in the worker's surroundings, but no instance. */
+static uint64_t
+add_scaler(struct writer *w, const struct book_setting *set,
+    const struct worker *worker)
+{
+	char **argv = worker->autoscale.on ? worker->autoscale.command : NULL;
+	struct sheet s = { .w = w };
+
+	if (argv == NULL)
+		return 0;
+	buf_init(&s.refs);
+	for (size_t i = 0; argv[i] != NULL; i++)
+		put_arg(&s, argv[i]);
+	put_environment(&s, set, worker, false);
+	return finish_spec(&s, worker, argv[0]);
 }
 
 static void
@@ -300,12 +339,15 @@ book_make(const struct book_setting *set, uint64_t *offsets, uint64_t *ret_size)
 {
 	struct book_head head = { BOOK_MAGIC, PROTO_VERSION, 0 };
 	struct writer w = { .failed = false };
+	size_t n = set->fleet->count;
 	int fd;
 
 	buf_init(&w.book);
 	buf_add(&w.book, &head, sizeof head);
-	for (size_t i = 0; i < set->fleet->count; i++)
+	for (size_t i = 0; i < n; i++) {
 		offsets[i] = add_spec(&w, set, set->fleet->workers[i]);
+		offsets[n + i] = add_scaler(&w, set, set->fleet->workers[i]);
+	}
 	forget_strings(&w);
 	if (w.failed || w.book.failed) {
 		buf_done(&w.book);

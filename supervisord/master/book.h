@@ -16,8 +16,9 @@ struct book_setting {
 };
 
 /*
- * The descriptor of the book, and in offsets (fleet->count of them, the
- * caller's memory) where each worker's spec is. -errno on failure.
+ * The descriptor of the book, and in offsets (twice fleet->count of them, the
+ * caller's memory) where each worker's spec is, then where that of its
+ * autoscale.command is (0: it has none). -errno on failure.
  */
 int book_make(
     const struct book_setting *set, uint64_t *offsets, uint64_t *ret_size);

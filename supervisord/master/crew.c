@@ -7,6 +7,7 @@
 
 #include "config/fleet.h"
 #include "supervisord/base/clock.h"
+#include "supervisord/master/autoscale.h"
 #include "supervisord/master/drive.h"
 #include "supervisord/master/master.h"
 #include "supervisord/master/recycle.h"
@@ -51,6 +52,8 @@ void
 crew_remove_team(struct crew *crew, struct team *team)
 {
 	HASH_DEL(crew->teams, team);
+	autoscale_gone(team);
+	free(team->scale_why);
 	free(team->instances);
 	free(team);
 }

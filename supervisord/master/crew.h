@@ -42,11 +42,17 @@ struct instance {
 	char *due;            /* why it waits for its turn to be replaced */
 	char *note; /* why the process note_pid is, or was, replaced */
 	int note_pid;
+
+	/* What its process cpu_pid, and those below it, had used at the last
+	 * look (autoscale.h). */
+	int64_t cpu_used;
+	int cpu_pid;
 };
 
 struct team {
 	const struct worker *worker; /* of the present fleet */
 	uint64_t spec;               /* its place in the book */
+	uint64_t scaler_spec;        /* that of autoscale.command */
 	struct instance **instances; /* by index; NULL: none with this index */
 	unsigned room;
 	unsigned wanted;            /* how many there shall be */
@@ -56,6 +62,9 @@ struct team {
 	unsigned members;           /* instances there are */
 	unsigned due;               /* of them wait to be replaced */
 	struct instance *recycling; /* the one that is just being replaced */
+	struct scaler *scaler;      /* autoscale by cpu or command, or NULL */
+	char *scale_why;            /* what autoscale did last, or NULL */
+	int64_t scale_at;           /* when, monotonic ns */
 	size_t order;               /* its place in the config */
 	UT_hash_handle hh;
 	char name[PROTO_NAME];

@@ -159,6 +159,18 @@ exit_status_of(const struct exit_info *e)
 	return e->code >= 0 ? e->code : 1;
 }
 
+/* Its worker is gone from the config, or has more instances than it shall. */
+static const char *
+leaving_reason(const struct instance *it, char *out, size_t size)
+{
+	if (it->team->doomed)
+		snprintf(out, size, "removed from the config");
+	else
+		snprintf(out, size, "no longer one of the %u wanted",
+		    it->team->wanted);
+	return out;
+}
+
 static void
 backoff_reason(
     const struct instance *it, const char *words, char *out, size_t size)
@@ -186,14 +198,14 @@ char *
 instance_reason(const struct instance *it, char *out, size_t size)
 {
 	const struct memory_row *row = it->row;
-	char words[EXIT_WORDS];
+	char words[EXIT_WORDS], leaving[64];
 
 	exit_words(it, &row->exit, words, sizeof words);
 	switch ((enum life_state)row->life.state) {
 	case ST_STOPPED:
 		snprintf(out, size, "%s",
 		    row->by_user && !row->life.wanted ? "stopped by a user"
-		    : it->doomed ? "removed from the config"
+		    : it->doomed ? leaving_reason(it, leaving, sizeof leaving)
 		    : !row->life.wanted && row->exit.at_ms == 0
 			? "not started (autostart = false)"
 			: "stopped");
@@ -222,7 +234,8 @@ instance_reason(const struct instance *it, char *out, size_t size)
 		snprintf(out, size, "%s",
 		    row->life.leaving ? "its descendants are being ended"
 		    : note_of(it, row->pid) != NULL ? note_of(it, row->pid)
-						    : "asked to end");
+		    : it->doomed ? leaving_reason(it, leaving, sizeof leaving)
+				 : "asked to end");
 		break;
 	case ST_EXITED:
 		snprintf(out, size, "%s", words);
@@ -243,7 +256,7 @@ char *
 change_reason(const struct instance *it, const struct life_change *change,
     bool last, char *out, size_t size)
 {
-	char words[EXIT_WORDS];
+	char words[EXIT_WORDS], leaving[64];
 	const char *note = note_of(it, it->row->pid);
 
 	exit_words(it, &it->row->exit, words, sizeof words);
@@ -256,8 +269,8 @@ change_reason(const struct instance *it, const struct life_change *change,
 		break;
 	case ON_DOWN:
 		snprintf(out, size, "%s",
-		    it->doomed             ? "removed from the config"
-		    : note != NULL         ? note
+		    it->doomed     ? leaving_reason(it, leaving, sizeof leaving)
+		    : note != NULL ? note
 		    : it->row->life.wanted ? "to be restarted"
 					   : "to be down");
 		break;

@@ -29,6 +29,7 @@
 #include "supervisord/master/lock.h"
 #include "supervisord/master/master.h"
 #include "supervisord/master/options.h"
+#include "supervisord/master/probe.h"
 #include "supervisord/master/procfs.h"
 #include "supervisord/master/record.h"
 #include "supervisord/master/reload.h"
@@ -124,13 +125,22 @@ from_guardian(void *arg, struct msg *msg)
 
 	switch ((enum msg_type)msg->type) {
 	case MSG_LAUNCHED:
-		drive_launched(m, &msg->u.LAUNCHED);
+		if (probe_is_cookie(msg->u.LAUNCHED.cookie))
+			probe_launched(m, &msg->u.LAUNCHED);
+		else
+			drive_launched(m, &msg->u.LAUNCHED);
 		break;
 	case MSG_NOT_LAUNCHED:
-		drive_not_launched(m, &msg->u.NOT_LAUNCHED);
+		if (probe_is_cookie(msg->u.NOT_LAUNCHED.cookie))
+			probe_not_launched(m, &msg->u.NOT_LAUNCHED);
+		else
+			drive_not_launched(m, &msg->u.NOT_LAUNCHED);
 		break;
 	case MSG_EXITED:
-		drive_exited(m, &msg->u.EXITED);
+		if (probe_is_name(msg->u.EXITED.name))
+			probe_exited(m, &msg->u.EXITED);
+		else
+			drive_exited(m, &msg->u.EXITED);
 		break;
 	case MSG_TREE_EMPTY:
 		drive_empty(m, msg->u.TREE_EMPTY.slot, msg->u.TREE_EMPTY.gen);

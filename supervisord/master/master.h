@@ -18,6 +18,7 @@ struct control;
 struct fleet;
 struct forward;
 struct memory;
+struct probe;
 struct reload;
 struct sockets;
 struct to_broker;
@@ -72,6 +73,8 @@ struct master {
 	struct reload *reload;
 	struct sockets *sockets;
 	ev_timer memory_timer; /* recycle.max_memory */
+	struct probe *probes;  /* commands that run for an answer (probe.h) */
+	uint32_t probes_run;
 
 	/* the task queue */
 	struct to_broker *broker;

@@ -14,6 +14,10 @@ uint64_t procfs_start_ticks(int pid);
 /* Bytes of resident memory; 0: no such process. */
 int64_t procfs_resident(int pid);
 
+/* ns of CPU that it and those below it have used, those that were waited for
+ * included; 0: no such process. */
+int64_t procfs_cpu(int pid);
+
 /* /proc/sys/kernel/random/boot_id; "" if it can't be read. */
 void procfs_boot_id(char *out, size_t size);
 

@@ -15,6 +15,7 @@
 #include "supervisord/base/json.h"
 #include "supervisord/base/log.h"
 #include "supervisord/master/access.h"
+#include "supervisord/master/autoscale.h"
 #include "supervisord/master/book.h"
 #include "supervisord/master/control.h"
 #include "supervisord/master/drive.h"
@@ -65,7 +66,7 @@ send_book(struct master *m, const struct fleet *fleet)
 			new = { .book = m->book + 1 };
 	struct book_setting set = { fleet, m->libexec,
 		to_broker_is_wanted(fleet) };
-	uint64_t *offsets = calloc(fleet->count + 1, sizeof *offsets);
+	uint64_t *offsets = calloc(2 * fleet->count + 1, sizeof *offsets);
 	int fd = -ENOMEM;
 
 	if (offsets != NULL)
@@ -78,8 +79,10 @@ send_book(struct master *m, const struct fleet *fleet)
 		struct team *team =
 		    crew_team(&m->crew, fleet->workers[i]->name);
 
-		if (team != NULL)
-			team->spec = offsets[i];
+		if (team == NULL)
+			continue;
+		team->spec = offsets[i];
+		team->scaler_spec = offsets[fleet->count + i];
 	}
 	free(offsets);
 	peer_send(&m->guardian, MSG_BOOK, &new, NULL, 0, fd);
@@ -188,6 +191,7 @@ apply_one(struct master *m, struct worker_diff *d, struct retired *retired,
 		return;
 	if (d->new == NULL) {
 		team->doomed = true;
+		autoscale_gone(team);
 		team->retired = retired;
 		retired->refs++;
 		if (team->scaled) {
@@ -210,6 +214,7 @@ apply_one(struct master *m, struct worker_diff *d, struct retired *retired,
 	if (d->change != CHANGE_KEPT) {
 		apply_live(m, team, d);
 		recycle_settings(m, team);
+		autoscale_settings(m, team);
 	}
 	if (d->change == CHANGE_RESTART)
 		restart_changed(m, team, count, by, job);

@@ -10,13 +10,13 @@
 #include "supervisord/base/json.h"
 #include "supervisord/base/log.h"
 #include "supervisord/base/util.h"
+#include "supervisord/master/autoscale.h"
 #include "supervisord/master/drive.h"
 #include "supervisord/master/exits.h"
 #include "supervisord/master/master.h"
 #include "supervisord/master/memfd.h"
 #include "supervisord/master/record.h"
 #include "supervisord/master/recycle.h"
-#include "supervisord/master/teams.h"
 
 /* The logger is asked for an exit's last lines, and waited for so long. */
 #define LINES_SECONDS 1.
@@ -284,26 +284,14 @@ replace(struct master *m, const struct msg *msg)
 static void
 scale(struct master *m, const struct msg *msg)
 {
-	static const struct actor by = { .uid = -1, .command = "autoscale" };
 	struct team *team = crew_team(&m->crew, msg->u.SCALE.name);
-	unsigned count = msg->u.SCALE.instances;
-	char words[320];
+	char why[256];
 
-	if (team == NULL || team->doomed || m->phase != PHASE_RUNNING ||
-	    !team->worker->autoscale.on || count == team->wanted)
-		return;
-	if (!team_may_scale(m, team, count)) {
-		log_warn("%s: no room for %u instances (at most %d in all)",
-		    team->name, count, FLEET_INSTANCES);
-		return;
-	}
-	snprintf(words, sizeof words, "autoscale: from %u to %u: %.*s",
-	    team->wanted, count, (int)strnlen(msg->tail, msg->tail_size),
-	    msg->tail);
-	log_info("%s: %s", team->name, words);
-	record_event(m, team->name, "scale", words, &by);
-	team_scale(m, team, count, &by, NULL);
-	drive_grant_turns(m);
+	snprintf(why, sizeof why, "%.*s",
+	    (int)strnlen(msg->tail, msg->tail_size), msg->tail);
+	/* Its config may have changed meanwhile. */
+	if (team != NULL && autoscale_by_queue(&team->worker->autoscale))
+		autoscale_to(m, team, msg->u.SCALE.instances, why);
 }
 
 static void

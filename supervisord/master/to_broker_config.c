@@ -70,7 +70,8 @@ static void
 put_autoscale(struct buf *b, const struct autoscale *a)
 {
 	jw_key(b, "autoscale");
-	if (!a->on) {
+	/* By cpu or a command is not the broker's. */
+	if (!a->on || !autoscale_by_queue(a)) {
 		jw_null(b);
 		return;
 	}

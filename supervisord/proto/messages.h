@@ -127,7 +127,8 @@ enum launch_output {
 	LAUNCH_OUT_NULL = 0,    /* /dev/null */
 	LAUNCH_OUT_INHERIT = 1, /* the guardian's own */
 	LAUNCH_OUT_PIPE = 2,    /* the log pipe kept under the stream's name */
-	LAUNCH_OUT_STDOUT = 3   /* stderr only: the same as stdout */
+	LAUNCH_OUT_STDOUT = 3,  /* stderr only: the same as stdout */
+	LAUNCH_OUT_KEPT = 4     /* what is kept as "out/NAME", "err/NAME" */
 };
 
 struct msg_launch {

@@ -101,7 +101,9 @@ check_worker(const struct fleet *fleet, const struct worker *w)
 	assert(w->out.kind != OUTPUT_STDOUT);
 	assert(w->out.file == NULL || w->out.file[0] == '/');
 	assert(w->threads >= 1 && w->threads <= FLEET_THREADS);
-	assert(w->hybrid || (w->module == NULL && !w->autoscale.on));
+	assert(w->hybrid || w->module == NULL);
+	assert(w->hybrid || !w->autoscale.on ||
+	       !autoscale_by_queue(&w->autoscale));
 	assert(w->hybrid || w->recycle.max_tasks == 0);
 	assert(w->module == NULL || w->argv[1] == NULL);
 	assert(!w->autoscale.on || (w->processes >= w->autoscale.min &&

@@ -151,6 +151,32 @@ a_module_takes_the_place_of_a_command(void **state)
 }
 
 static void
+a_plain_worker_follows_cpu_or_a_command(void **state)
+{
+	struct fleet *fleet = fleet_of(
+	    "defaults: { command = \"x\"; autoscale = { cpu = 80; }; };"
+	    "workers: { a: {}; b: { autoscale = { max = 3; command = "
+	    "\"bin/many --of ${worker}\"; interval = \"1m\"; }; };"
+	    " c: { autoscale = { cpu = 250; min = 2; }; tasks = {}; }; };");
+	const struct autoscale *a = &fleet->workers[0]->autoscale;
+	const struct autoscale *b = &fleet->workers[1]->autoscale;
+	const struct autoscale *c = &fleet->workers[2]->autoscale;
+
+	(void)state;
+	assert_true(a->on && a->cpu == 80 && a->command == NULL);
+	assert_false(autoscale_by_queue(a));
+	assert_int_equal(a->interval, 10 * S);
+	assert_true(b->on && b->cpu == 0);
+	assert_string_equal(b->command[0], "/c/bin/many");
+	assert_string_equal(b->command[2], "b");
+	assert_null(b->command[3]);
+	assert_int_equal(b->interval, 60 * S);
+	assert_int_equal(c->cpu, 250);
+	assert_int_equal(fleet->workers[2]->processes, 2);
+	fleet_free(fleet);
+}
+
+static void
 defaults_are_for_those_they_make_sense_for(void **state)
 {
 	struct fleet *fleet = fleet_of(
@@ -370,17 +396,28 @@ static const struct {
 	{ "command = \"x\"; recycle = { jitter = 2; };",
 	    ".recycle.jitter: 2 is not within 0 to 1" },
 	{ "command = \"x\"; autoscale = { };",
-	    ".autoscale: needs a worker with tasks { } or a module" },
+	    ".autoscale: needs a worker with tasks { } or a module, or cpu or "
+	    "command" },
 	{ "module = \"m.so\"; autoscale = { min = 9; };",
 	    ".autoscale.min: min (9) is more than max (8)" },
 	{ "module = \"m.so\"; autoscale = { min = 0; };",
 	    ".autoscale.min: 0 is not within 1 to 20000" },
 	{ "module = \"m.so\"; autoscale = { min_spare = 5; max_spare = 4; };",
 	    ".autoscale.min_spare: min_spare (5) is more than max_spare (4)" },
-	{ "module = \"m.so\"; autoscale = { cpu = 5; };",
-	    ".autoscale.cpu: not supported yet" },
-	{ "module = \"m.so\"; autoscale = { command = \"x\"; };",
-	    ".autoscale.command: not supported yet" },
+	{ "command = \"x\"; autoscale = { cpu = 5; command = \"n\"; };",
+	    ".autoscale.command: can't be set together with cpu" },
+	{ "module = \"m.so\"; autoscale = { cpu = 5; backlog = 1; };",
+	    ".autoscale.backlog: can't be set together with cpu" },
+	{ "module = \"m.so\"; autoscale = { command = \"n\"; max_spare = 1; };",
+	    ".autoscale.max_spare: can't be set together with command" },
+	{ "module = \"m.so\"; autoscale = { interval = \"5s\"; };",
+	    ".autoscale.interval: is for cpu or command alone" },
+	{ "command = \"x\"; autoscale = { cpu = 5; interval = \"1ms\"; };",
+	    ".autoscale.interval: must be at least 100ms" },
+	{ "module = \"m.so\"; autoscale = { cpu = -5; };",
+	    ".autoscale.cpu: -5 is not within 0 to 100000" },
+	{ "module = \"m.so\"; autoscale = { command = \"\"; };",
+	    ".autoscale.command: the command is empty" },
 };
 
 static void
@@ -618,6 +655,7 @@ main(void)
 		cmocka_unit_test(tasks_not_set_are_as_documented),
 		cmocka_unit_test(tasks_are_read),
 		cmocka_unit_test(a_module_takes_the_place_of_a_command),
+		cmocka_unit_test(a_plain_worker_follows_cpu_or_a_command),
 		cmocka_unit_test(defaults_are_for_those_they_make_sense_for),
 		cmocka_unit_test(sockets_are_read),
 		cmocka_unit_test(workers_name_sockets_of_all_files),

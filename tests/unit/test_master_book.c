@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "config/fleet.h"
+#include "supervisord/base/util.h"
 #include "supervisord/master/book.h"
 #include "supervisord/proto/book.h"
 #include "supervisord/proto/messages.h"
@@ -46,7 +47,7 @@ static bool tasks;
 struct book {
 	int fd;
 	const char *data;
-	uint64_t size, offsets[2];
+	uint64_t size, offsets[4];
 };
 
 static void
@@ -175,6 +176,34 @@ expect_spec(const char *const *args, const char *const *variables)
 #define LISTENS "LISTEN_FDS=2", "LISTEN_PID=\x02", "LISTEN_FDNAMES=http:ftp"
 
 static void
+a_command_that_scales_is_no_instance(void **state)
+{
+	static char many[] = "/bin/many", n[] = "-n";
+	static char *command[] = { many, n, NULL };
+	static const char *const expected[] = { "/bin/many", "-n", "HOME=/",
+		"PATH=/bin:/usr/bin", "SUPERVISOR_WORKER=one",
+		"SUPERVISOR_SOCKET=/run/x/control.sock" };
+	const struct book_spec *spec;
+	const uint32_t *refs;
+	struct book b;
+
+	(void)state;
+	one.autoscale = (struct autoscale){ .on = true, .command = command };
+	make_book(&b);
+	spec = spec_of(&b, 2);
+	refs = (const void *)(spec + 1);
+	assert_int_equal(spec->argc, 2);
+	assert_int_equal(spec->envc, 4);
+	assert_int_equal(spec->sockets, 0);
+	for (uint32_t i = 0; i < N_ELEMENTS(expected); i++)
+		assert_string_equal(text_of(&b, refs[i]), expected[i]);
+	assert_string_equal(text_of(&b, spec->directory), "/srv/\x01");
+	assert_int_equal(b.offsets[3], 0);
+	close_book(&b);
+	one.autoscale = (struct autoscale){ .on = false };
+}
+
+static void
 sockets_are_told_as_systemd_does(void **state)
 {
 	static char listen_fds[] = "LISTEN_FDS=7", worker_fd[] = "WORKER_FD=7";
@@ -281,6 +310,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_is_read_back),
 		cmocka_unit_test(an_instance_knows_its_own_supervisord_only),
+		cmocka_unit_test(a_command_that_scales_is_no_instance),
 		cmocka_unit_test(sockets_are_told_as_systemd_does),
 		cmocka_unit_test(
 		    hybrid_workers_are_run_by_the_runtime_or_speak_for_themselves),

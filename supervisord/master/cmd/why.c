@@ -10,6 +10,7 @@
 #include "supervisord/base/units.h"
 #include "supervisord/base/util.h"
 #include "supervisord/master/answers.h"
+#include "supervisord/master/autoscale.h"
 #include "supervisord/master/cmd/cmd.h"
 #include "supervisord/master/exits.h"
 #include "supervisord/master/forward.h"
@@ -118,6 +119,7 @@ put_text(struct buf *b, const struct instance *it, const struct one *one)
 		buf_fmt(b, "restarted %llu times by supervisord\n",
 		    (unsigned long long)row->life.restarts);
 	put_next(b, it);
+	autoscale_tell(it->team, b);
 	if (lines != NULL && lines[0] != '\0')
 		buf_fmt(b, "last lines it wrote:\n%s%s", lines,
 		    lines[strlen(lines) - 1] == '\n' ? "" : "\n");
