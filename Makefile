@@ -64,6 +64,7 @@ objs = $(patsubst %.c,$(OBJ)/%.o,$(1))
 
 BASE_SRC := $(call room,supervisord/base)
 PROTO_SRC := $(call room,supervisord/proto)
+RPC_SRC := $(call room,supervisord/rpc)
 CONFIG_SRC := $(call room,config)
 STATE_SRC := $(call room,state)
 LAUNCH_SRC := $(call room,workers/launch)
@@ -75,9 +76,10 @@ BROKER_SRC := $(call room,supervisord/broker supervisord/broker/cmd supervisord/
 RUNTIME_SRC := $(call room,workers/runtime)
 CLIENT_SRC := $(call room,workers/client)
 
-ROOMS := base proto config state launch guardian master logger ctl broker runtime client
+ROOMS := base proto rpc config state launch guardian master logger ctl broker runtime client
 base_SRC := $(BASE_SRC)
 proto_SRC := $(PROTO_SRC)
+rpc_SRC := $(RPC_SRC)
 config_SRC := $(CONFIG_SRC)
 state_SRC := $(STATE_SRC)
 launch_SRC := $(LAUNCH_SRC)
@@ -131,11 +133,11 @@ CTL_LIBS = $(shell $(PKG_CONFIG) --libs jansson)
 
 $(D)/supervisord: $(OBJ)/supervisord/guardian/main.o $(call archive,guardian launch proto base)
 	$(Q)$(call link,$(if $(GUARDIAN_LDFLAGS),$(GUARDIAN_LDFLAGS),$(PIE_LDFLAGS)),)
-$(D)/libexec/supervisord/master: $(OBJ)/supervisord/master/main.o $(call archive,master config state proto base)
+$(D)/libexec/supervisord/master: $(OBJ)/supervisord/master/main.o $(call archive,master config state rpc proto base)
 	$(Q)$(call link,$(PIE_LDFLAGS),$(MASTER_LIBS))
 $(D)/libexec/supervisord/logger: $(OBJ)/supervisord/logger/main.o $(call archive,logger proto base)
 	$(Q)$(call link,$(PIE_LDFLAGS),$(LOGGER_LIBS))
-$(D)/libexec/supervisord/broker: $(OBJ)/supervisord/broker/main.o $(call archive,broker proto base)
+$(D)/libexec/supervisord/broker: $(OBJ)/supervisord/broker/main.o $(call archive,broker rpc proto base)
 	$(Q)$(call link,$(PIE_LDFLAGS),$(BROKER_LIBS))
 # -rdynamic: a module's calls of <supervisor/worker.h> are found in the program.
 $(D)/libexec/supervisord/worker: $(OBJ)/workers/runtime/main.o $(call archive,runtime proto base)

@@ -11,6 +11,7 @@
 #include "supervisord/base/list.h"
 #include "supervisord/broker/task.h"
 #include "supervisord/proto/peer.h"
+#include "supervisord/rpc/access.h"
 
 #undef uthash_fatal
 #define HASH_NONFATAL_OOM 1
@@ -106,10 +107,7 @@ struct broker {
 	char store_path[PATH_MAX]; /* "": in memory */
 	mode_t socket_mode;
 	gid_t socket_group; /* (gid_t)-1: none */
-	uid_t *admin_uids, *viewer_uids;
-	gid_t *admin_gids, *viewer_gids;
-	size_t admin_uids_count, viewer_uids_count;
-	size_t admin_gids_count, viewer_gids_count;
+	struct access access;
 	struct pool_config *pools;
 	size_t pools_count;
 	struct schedule_config *schedules_config;

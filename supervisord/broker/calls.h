@@ -9,17 +9,10 @@
 #include "supervisord/base/buf.h"
 #include "supervisord/base/list.h"
 #include "supervisord/broker/core.h"
+#include "supervisord/rpc/message.h"
 
 struct client;
 struct method;
-
-/* What JSON-RPC itself has codes for; the others are errors.def's. */
-enum call_code {
-	CALL_PARSE = -32700,
-	CALL_INVALID = -32600,
-	CALL_NO_METHOD = -32601,
-	CALL_PARAMS = -32602
-};
 
 /*
  * A request in progress. It is answered exactly once, by call_reply or

@@ -314,6 +314,13 @@ ids_of(struct reader *r, const char *who, const char *key, size_t *ret_count)
 	return ids;
 }
 
+static void
+read_ids(struct reader *r, const char *who, struct ids *ids)
+{
+	ids->uids = ids_of(r, who, "uids", &ids->uids_count);
+	ids->gids = ids_of(r, who, "gids", &ids->gids_count);
+}
+
 static int
 by_name(const void *a, const void *b)
 {
@@ -336,10 +343,8 @@ read_all(struct reader *r, struct broker *b)
 	b->socket_mode = (mode_t)number(r, "socket_mode", 0, 07777, 0660);
 	b->socket_group =
 	    (gid_t)number(r, "socket_group", -1, UINT32_MAX - 1, -1);
-	b->admin_uids = ids_of(r, "admins", "uids", &b->admin_uids_count);
-	b->admin_gids = ids_of(r, "admins", "gids", &b->admin_gids_count);
-	b->viewer_uids = ids_of(r, "viewers", "uids", &b->viewer_uids_count);
-	b->viewer_gids = ids_of(r, "viewers", "gids", &b->viewer_gids_count);
+	read_ids(r, "admins", &b->access.admins);
+	read_ids(r, "viewers", &b->access.viewers);
 	b->pools =
 	    list_of(r, "pools", sizeof *b->pools, &b->pools_count, read_pool);
 	b->schedules_config = list_of(r, "schedules",
@@ -421,14 +426,7 @@ config_swap(struct broker *a, struct broker *b)
 	SWAP(store_path);
 	SWAP(socket_mode);
 	SWAP(socket_group);
-	SWAP(admin_uids);
-	SWAP(viewer_uids);
-	SWAP(admin_gids);
-	SWAP(viewer_gids);
-	SWAP(admin_uids_count);
-	SWAP(viewer_uids_count);
-	SWAP(admin_gids_count);
-	SWAP(viewer_gids_count);
+	SWAP(access);
 	SWAP(pools);
 	SWAP(pools_count);
 	SWAP(schedules_config);
@@ -450,16 +448,9 @@ config_done(struct broker *b)
 	}
 	free(b->schedules_config);
 	free(b->pools);
-	free(b->admin_uids);
-	free(b->admin_gids);
-	free(b->viewer_uids);
-	free(b->viewer_gids);
+	access_done(&b->access);
 	b->schedules_config = NULL;
 	b->pools = NULL;
-	b->admin_uids = b->viewer_uids = NULL;
-	b->admin_gids = b->viewer_gids = NULL;
 	b->schedules_count = b->pools_count = 0;
-	b->admin_uids_count = b->admin_gids_count = 0;
-	b->viewer_uids_count = b->viewer_gids_count = 0;
 	b->configured = false;
 }

@@ -40,15 +40,15 @@ put_frame(struct client *c, const struct wire_head *head, const void *part,
 {
 	char *to;
 
-	if (!buf_reserve(&c->out, WIRE_HEAD + part_size + size))
+	if (!buf_reserve(&c->conn.out, WIRE_HEAD + part_size + size))
 		return;
-	to = c->out.data + c->out.size;
+	to = c->conn.out.data + c->conn.out.size;
 	wire_put_head(to, head);
 	if (part_size > 0)
 		memcpy(to + WIRE_HEAD, part, part_size);
 	if (size > 0)
 		memcpy(to + WIRE_HEAD + part_size, body, size);
-	c->out.size += WIRE_HEAD + part_size + size;
+	c->conn.out.size += WIRE_HEAD + part_size + size;
 }
 
 void
@@ -58,7 +58,7 @@ frames_put(struct client *c, enum wire_type type, uint8_t flags, uint64_t id,
 	const char *rest = body != NULL ? body : "";
 	bool more;
 
-	if (c->broken)
+	if (c->conn.broken)
 		return;
 	do {
 		size_t n =
@@ -75,7 +75,7 @@ frames_put(struct client *c, enum wire_type type, uint8_t flags, uint64_t id,
 		rest += n;
 		size -= n;
 	} while (more);
-	client_touch(c);
+	conn_touch(&c->conn);
 }
 
 void
@@ -95,9 +95,10 @@ frames_refuse(
 static void
 protocol_error(struct client *c, const char *words)
 {
-	log_info("clients: pid %d breaks the protocol: %s", (int)c->pid, words);
+	log_info("clients: pid %d breaks the protocol: %s",
+	    (int)c->conn.who.pid, words);
 	frames_refuse(c, 0, QERR_BAD_VALUE, words);
-	client_finish(c);
+	conn_finish(&c->conn);
 }
 
 /* --- submits and waits ---------------------------------------------------- */
@@ -114,7 +115,7 @@ pending_new(struct client *c, uint64_t tag)
 	p->c = c;
 	p->tag = tag;
 	list_append(&c->pending, &p->link);
-	client_began(c);
+	conn_began(&c->conn);
 	return p;
 }
 
@@ -122,7 +123,7 @@ static void
 pending_free(struct pending *p)
 {
 	if (p->c != NULL)
-		client_answered(p->c);
+		conn_answered(&p->c->conn);
 	list_remove(&p->link);
 	slab_give(&pendings, p);
 }
@@ -160,7 +161,7 @@ start_waiting(struct pending *p, uint64_t id)
 {
 	p->waiter.ended = waited;
 	p->waiter.arg = p;
-	core_wait(p->c->of->b, id, &p->waiter);
+	core_wait(p->c->b, id, &p->waiter);
 }
 
 static void
@@ -356,7 +357,7 @@ take_submit(struct client *c, const struct wire_head *head, const char *body,
 		protocol_error(c, "SUBMIT is too short");
 		return;
 	}
-	if (!c->may_change) {
+	if (!c->conn.who.may_change) {
 		frames_refuse(c, head->id, QERR_DENIED, NULL);
 		return;
 	}
@@ -377,7 +378,7 @@ take_submit(struct client *c, const struct wire_head *head, const char *body,
 		return;
 	}
 	p->wait = w.flags & WIRE_WAIT;
-	core_submit(c->of->b, s, submitted, p);
+	core_submit(c->b, s, submitted, p);
 }
 
 /* --- the others ----------------------------------------------------------- */
@@ -392,7 +393,7 @@ take_await(struct client *c, uint64_t tag, const char *body, size_t size)
 		protocol_error(c, "AWAIT must have one id");
 		return;
 	}
-	if (!c->may_look) {
+	if (!c->conn.who.may_look) {
 		frames_refuse(c, tag, QERR_DENIED, NULL);
 		return;
 	}
@@ -444,7 +445,7 @@ take_message(struct client *c, const struct wire_head *head, const char *body,
 		take_await(c, head->id, body, size);
 		return;
 	case WIRE_CALL:
-		if (size > CLIENT_LINE)
+		if (size > CONN_LINE)
 			frames_refuse(c, head->id, QERR_TOO_LARGE, NULL);
 		else
 			calls_take(c, body, size, true, head->id);
@@ -481,7 +482,7 @@ new_series(struct client *c, const struct wire_head *head)
 	}
 	s = calloc(1, sizeof *s);
 	if (s == NULL) {
-		client_break(c);
+		conn_break(&c->conn);
 		return NULL;
 	}
 	s->type = head->type;
@@ -506,7 +507,7 @@ take_piece(struct client *c, struct series *s, const struct wire_head *head,
 	detach_series(c, s);
 	whole.flags = s->flags;
 	if (s->body.failed)
-		client_break(c);
+		conn_break(&c->conn);
 	else if (s->body.size > BODY_MAX)
 		frames_refuse(c, head->id, QERR_TOO_LARGE, NULL);
 	else
@@ -542,7 +543,8 @@ frames_take(struct client *c, const char *data, size_t size)
 {
 	size_t at = 0;
 
-	while (!c->broken && !c->finishing && size - at >= WIRE_HEAD) {
+	while (
+	    !c->conn.broken && !c->conn.finishing && size - at >= WIRE_HEAD) {
 		struct wire_head head;
 
 		wire_get_head(data + at, &head);
@@ -552,13 +554,12 @@ frames_take(struct client *c, const char *data, size_t size)
 		}
 		if (size - at < WIRE_HEAD + head.size)
 			return at;
-		if (c->out.size - c->out_at > CLIENT_UNREAD ||
-		    c->requests >= CLIENT_REQUESTS) {
-			c->held = true;
+		if (conn_is_full(&c->conn)) {
+			conn_hold(&c->conn);
 			return at;
 		}
 		take_frame(c, &head, data + at + WIRE_HEAD);
 		at += WIRE_HEAD + head.size;
 	}
-	return c->broken || c->finishing ? size : at;
+	return c->conn.broken || c->conn.finishing ? size : at;
 }

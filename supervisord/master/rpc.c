@@ -11,10 +11,6 @@
 #include "supervisord/master/control.h"
 #include "supervisord/master/jobs.h"
 
-/* jansson recurses while it parses: deeper input is refused by its own limit
- * (2,048), duplicates by this flag. */
-#define PARSE_FLAGS JSON_REJECT_DUPLICATES
-
 static void
 request_free(struct request *r)
 {
@@ -22,19 +18,18 @@ request_free(struct request *r)
 	json_decref(r->id);
 	json_decref(r->params);
 	free(r->own);
+	if (r->client != NULL)
+		conn_answered(&r->client->conn);
 	free(r);
 }
 
+/* At once: what the request has set off may end this process before the turn
+ * is over (an upgrade). */
 static void
-put_id(struct buf *b, const json_t *id)
+send_line(struct client *c, const struct buf *line)
 {
-	jw_key(b, "id");
-	if (json_is_integer(id))
-		jw_int(b, json_integer_value(id));
-	else if (json_is_string(id))
-		jw_string(b, json_string_value(id));
-	else
-		jw_null(b);
+	conn_put_line(&c->conn, line);
+	conn_push(&c->conn);
 }
 
 void
@@ -42,53 +37,31 @@ request_reply(struct request *r, struct buf *result)
 {
 	struct buf line;
 
-	/* A client that turns out to be gone abandons the requests it has;
-	 * this one is over. */
-	list_remove(&r->link);
-	buf_init(&line);
 	if (result->failed) {
 		buf_done(result);
 		r->job = NULL;
 		request_fail(r, RPC_FAILED, "out of memory");
 		return;
 	}
-	if (r->conn != NULL && r->id != NULL) {
-		jw_object(&line);
-		jw_kv_string(&line, "jsonrpc", "2.0");
-		put_id(&line, r->id);
-		jw_key(&line, "result");
-		buf_add(&line, result->data, result->size);
-		jw_object_end(&line);
-		conn_send(r->conn, &line);
-	} else if (r->conn != NULL) {
-		conn_answered(r->conn);
+	if (r->client != NULL && r->id != NULL) {
+		buf_init(&line);
+		rpc_put_result(&line, r->id, result);
+		send_line(r->client, &line);
+		buf_done(&line);
 	}
-	buf_done(&line);
 	buf_done(result);
 	request_free(r);
 }
 
 static void
-send_error(struct conn *conn, const json_t *id, int code, const char *data,
+send_error(struct client *c, const json_t *id, int code, const char *data,
     const char *words)
 {
 	struct buf line;
 
 	buf_init(&line);
-	jw_object(&line);
-	jw_kv_string(&line, "jsonrpc", "2.0");
-	put_id(&line, id);
-	jw_key(&line, "error");
-	jw_object(&line);
-	jw_kv_int(&line, "code", code);
-	jw_kv_string(&line, "message", words);
-	if (data != NULL) {
-		jw_key(&line, "data");
-		jw_raw(&line, data);
-	}
-	jw_object_end(&line);
-	jw_object_end(&line);
-	conn_send(conn, &line);
+	rpc_put_error(&line, id, code, words, data);
+	send_line(c, &line);
 	buf_done(&line);
 }
 
@@ -97,12 +70,9 @@ fail(struct request *r, int code, const char *data, const char *fmt, va_list ap)
 {
 	char words[1024];
 
-	list_remove(&r->link);
 	vsnprintf(words, sizeof words, fmt, ap);
-	if (r->conn != NULL && r->id != NULL)
-		send_error(r->conn, r->id, code, data, words);
-	else if (r->conn != NULL)
-		conn_answered(r->conn);
+	if (r->client != NULL && r->id != NULL)
+		send_error(r->client, r->id, code, data, words);
 	request_free(r);
 }
 
@@ -132,23 +102,18 @@ request_notify(struct request *r, const char *method, const struct buf *params)
 {
 	struct buf line;
 
-	if (r->conn == NULL || params->failed)
+	if (r->client == NULL || params->failed)
 		return;
 	buf_init(&line);
-	jw_object(&line);
-	jw_kv_string(&line, "jsonrpc", "2.0");
-	jw_kv_string(&line, "method", method);
-	jw_key(&line, "params");
-	buf_add(&line, params->data, params->size);
-	jw_object_end(&line);
-	conn_send(r->conn, &line);
+	rpc_put_notification(&line, method, params);
+	send_line(r->client, &line);
 	buf_done(&line);
 }
 
 void
 request_abandon(struct request *r)
 {
-	r->conn = NULL;
+	r->client = NULL;
 	list_remove(&r->link);
 	/* Nobody else holds a request that waits for instances: it ends here.
 	 * The others are answered by whom they asked, into the void. */
@@ -247,87 +212,61 @@ named_params(json_t *params)
 	return named;
 }
 
-/* Says so and returns NULL where the line is no request. */
 static struct request *
-parse(struct master *m, struct conn *conn, const char *line, size_t size,
-    const char **ret_method)
+request_new(struct client *c, const struct rpc_message *message)
 {
-	json_error_t error;
-	json_t *message, *method, *params, *id;
-	struct request *r = NULL;
-	const char *command;
+	const char *command =
+	    json_string_value(json_object_get(message->params, "command"));
+	struct request *r = calloc(1, sizeof *r);
 
-	message = json_loadb(line, size, PARSE_FLAGS, &error);
-	if (message == NULL) {
-		char words[JSON_ERROR_TEXT_LENGTH + 64];
-
-		snprintf(words, sizeof words, "not JSON: %s (byte %d)",
-		    error.text, error.position);
-		send_error(conn, NULL, RPC_PARSE, NULL, words);
-		return NULL;
-	}
-	method = json_object_get(message, "method");
-	params = json_object_get(message, "params");
-	id = json_object_get(message, "id");
-	if (json_is_array(message)) {
-		send_error(conn, NULL, RPC_INVALID, NULL,
-		    "batches are not supported: send one request a line");
-	} else if (!json_is_string(method) ||
-		   (id != NULL && !json_is_string(id) && !json_is_integer(id) &&
-		       !json_is_null(id))) {
-		send_error(conn, NULL, RPC_INVALID, NULL,
-		    "not a request: a JSON object with \"method\" (a string) "
-		    "and \"id\" (a number or a string) is expected");
-	} else if (params != NULL && !json_is_object(params) &&
-		   !json_is_array(params)) {
-		send_error(conn, id, RPC_PARAMS, NULL,
-		    "\"params\" must be an object with named parameters, or a "
-		    "list of targets");
-	} else if ((r = calloc(1, sizeof *r)) == NULL) {
-		send_error(conn, id, RPC_FAILED, NULL, "out of memory");
-	}
 	if (r == NULL)
-		goto out;
-	r->m = m;
-	r->conn = conn;
+		return NULL;
+	r->m = c->m;
+	r->client = c;
 	list_init(&r->link);
-	list_append(conn_requests(conn), &r->link);
-	r->id = id != NULL ? json_incref(id) : NULL;
-	r->params = named_params(params);
-	command = json_string_value(json_object_get(params, "command"));
+	list_append(&c->requests, &r->link);
+	conn_began(&c->conn);
+	r->id = json_incref(message->id);
+	r->params = named_params(message->params);
 	snprintf(r->command, sizeof r->command, "%s",
-	    command != NULL ? command : json_string_value(method));
-	r->actor.uid = conn_uid(conn);
-	r->actor.pid = conn_pid(conn);
+	    command != NULL ? command : message->method);
+	r->actor.uid = c->conn.who.uid;
+	r->actor.pid = c->conn.who.pid;
 	r->actor.command = r->command;
-	r->method = command_find(json_string_value(method));
-	if (r->method == NULL) {
-		request_fail(r, RPC_NO_METHOD, "no such method: \"%.100s\"",
-		    json_string_value(method));
-		r = NULL;
-	} else {
-		*ret_method = r->method->method;
-	}
-out:
-	json_decref(message);
+	r->method = command_find(message->method);
 	return r;
 }
 
-void
-rpc_line(struct master *m, struct conn *conn, const char *line, size_t size)
+static void
+run(struct request *r, const char *method)
 {
-	const char *method = NULL;
-	struct request *r = parse(m, conn, line, size, &method);
+	const struct who *who = &r->client->conn.who;
 
-	if (r == NULL)
-		return;
-	if (r->method->permission == MAY_LOOK ? !conn_may_look(conn)
-					      : !conn_may_change(conn)) {
-		request_fail(r, RPC_FAILED,
-		    "permission denied: uid %d may not use %s (control.admins "
-		    "and control.viewers in the config say who may)",
-		    (int)conn_uid(conn), method);
-		return;
-	}
-	r->method->run(r);
+	if (r->method == NULL)
+		request_fail(
+		    r, RPC_NO_METHOD, "no such method: \"%.100s\"", method);
+	else if (r->method->permission == MAY_LOOK ? !who->may_look
+						   : !who->may_change)
+		request_fail(r, RPC_FAILED, RPC_DENIED, (int)who->uid,
+		    r->method->method);
+	else
+		r->method->run(r);
+}
+
+void
+rpc_line(struct conn *conn, const char *text, size_t size)
+{
+	struct client *c = CONTAINER_OF(conn, struct client, conn);
+	char words[RPC_WORDS];
+	struct rpc_message message;
+	struct request *r;
+	int code = rpc_message_read(&message, text, size, true, words);
+
+	if (code != 0)
+		send_error(c, message.id, code, NULL, words);
+	else if ((r = request_new(c, &message)) == NULL)
+		send_error(c, message.id, RPC_FAILED, NULL, "out of memory");
+	else
+		run(r, message.method);
+	rpc_message_done(&message);
 }

@@ -9,21 +9,19 @@
 #include "supervisord/base/buf.h"
 #include "supervisord/base/list.h"
 #include "supervisord/master/master.h"
+#include "supervisord/rpc/message.h"
 
+struct client;
 struct conn;
 struct job;
 
-/* Exit statuses of supervisorctl, which are our error codes. */
+/* Exit statuses of supervisorctl, which are our error codes beside those of
+ * JSON-RPC (rpc/message.h). */
 enum rpc_code {
 	RPC_FAILED = 1,
 	RPC_USAGE = 2,
 	RPC_NOT_RUNNING = 3,
-	RPC_NO_TARGET = 4,
-	RPC_PARSE = -32700,
-	RPC_INVALID = -32600,
-	RPC_NO_METHOD = -32601,
-	RPC_PARAMS = -32602,
-	RPC_INTERNAL = -32603
+	RPC_NO_TARGET = 4
 };
 
 /*
@@ -32,11 +30,11 @@ enum rpc_code {
  * first does not change that: the answer is thrown away then.
  */
 struct request {
-	struct list link; /* in its connection's requests */
+	struct list link; /* in its client's requests */
 	struct master *m;
-	struct conn *conn; /* NULL: gone */
-	json_t *id;        /* NULL: a notification, no answer wanted */
-	json_t *params;    /* an object */
+	struct client *client; /* NULL: gone */
+	json_t *id;            /* NULL: a notification, no answer wanted */
+	json_t *params;        /* an object */
 	struct actor actor;
 	char command[256];
 	struct job *job; /* what it waits for, cancelled with the client */
@@ -45,8 +43,7 @@ struct request {
 };
 
 /* One line of a client. */
-void rpc_line(
-    struct master *m, struct conn *conn, const char *line, size_t size);
+void rpc_line(struct conn *conn, const char *text, size_t size);
 
 /* The client is gone. */
 void request_abandon(struct request *r);
@@ -71,5 +68,4 @@ bool param_int(struct request *r, const char *name, int64_t fallback,
 bool param_string(
     struct request *r, const char *name, bool required, const char **ret);
 
-/* "error" objects for both kinds of failures. */
 #endif

@@ -226,17 +226,17 @@ a_line_comes_in_any_pieces(void **state)
 static void
 a_line_longer_than_a_mebibyte_ends_the_connection(void **state)
 {
-	char *big = malloc(CLIENT_LINE + 2);
+	char *big = malloc(CONN_LINE + 2);
 	int fd = client();
 	const char *answer;
 	size_t size = 0;
 
 	(void)state;
-	memset(big, 'x', CLIENT_LINE + 2);
+	memset(big, 'x', CONN_LINE + 2);
 	memcpy(big, "{", 1);
-	while (size < CLIENT_LINE + 2) {
+	while (size < CONN_LINE + 2) {
 		ssize_t n =
-		    send(fd, big + size, CLIENT_LINE + 2 - size, MSG_NOSIGNAL);
+		    send(fd, big + size, CONN_LINE + 2 - size, MSG_NOSIGNAL);
 
 		if (n < 0)
 			break;
@@ -264,7 +264,7 @@ who_shuts_his_side_is_still_answered(void **state)
 	fake_commit(&b);
 	HAS(hear(fd), "\"id\":1,\"existed\"");
 	assert_string_equal(hear(fd), "");
-	assert_int_equal(b.clients->count, 0);
+	assert_int_equal(b.clients->conns.count, 0);
 	close(fd);
 }
 
@@ -284,7 +284,7 @@ who_leaves_costs_nobody_anything(void **state)
 	run();
 	fake_commit(&b);
 	run();
-	assert_int_equal(b.clients->count, 0);
+	assert_int_equal(b.clients->conns.count, 0);
 	assert_int_equal(fake.waiting, 0);
 	assert_int_equal(fake.last_id, 10);
 }
@@ -295,7 +295,7 @@ static void
 an_inherited_socket_is_used_again(void **state)
 {
 	struct stat before, after;
-	int fd = client(), kept = dup(b.clients->fd);
+	int fd = client(), kept = dup(b.clients->conns.fd);
 
 	(void)state;
 	assert_int_equal(stat(b.tasks_path, &before), 0);
@@ -337,26 +337,26 @@ strangers_get_an_error_and_viewers_may_look(void **state)
 	framed = framed_client();
 	run();
 	/* Root is always an admin: the connections are made a stranger's. */
-	for (struct list *l = b.clients->all.next; l != &b.clients->all;
-	     l = l->next) {
-		struct client *c = LIST_ENTRY(l, struct client, link);
+	for (struct list *l = b.clients->conns.all.next;
+	     l != &b.clients->conns.all; l = l->next) {
+		struct conn *c = LIST_ENTRY(l, struct conn, link);
 
-		c->may_look = c->may_change = false;
+		c->who.may_look = c->who.may_change = false;
 	}
 	HAS(ask(fd, "{\"id\":1,\"method\":\"queue\"}"), "denied");
 	say_frame(framed, WIRE_SUBMIT, 0, 1, body, n);
 	assert_true(hear_frame(framed, &f));
 	assert_memory_equal(f.body + 4, "denied", 6);
-	for (struct list *l = b.clients->all.next; l != &b.clients->all;
-	     l = l->next)
-		LIST_ENTRY(l, struct client, link)->may_look = true;
+	for (struct list *l = b.clients->conns.all.next;
+	     l != &b.clients->conns.all; l = l->next)
+		LIST_ENTRY(l, struct conn, link)->who.may_look = true;
 	HAS(ask(fd, "{\"id\":1,\"method\":\"schedules\"}"), "result");
 	HAS(ask(fd, "{\"id\":1,\"method\":\"pause\",\"params\":{\"worker\":"
 		    "\"web\"}}"),
 	    "denied");
 	me = getuid();
-	b.admin_uids = &me;
-	b.admin_uids_count = 1;
+	b.access.admins.uids = &me;
+	b.access.admins.uids_count = 1;
 	clients_configure(&b);
 	HAS(ask(fd, "{\"id\":1,\"method\":\"pause\",\"params\":{\"worker\":"
 		    "\"web\"}}"),
@@ -376,14 +376,14 @@ a_thousand_idle_connections_are_fine(void **state)
 		fds[i] = client();
 		run();
 	}
-	assert_int_equal(b.clients->count, N_ELEMENTS(fds));
+	assert_int_equal(b.clients->conns.count, N_ELEMENTS(fds));
 	fd = client();
 	HAS(ask(fd, "{\"id\":1,\"method\":\"schedules\"}"), "[]");
 	close(fd);
 	for (size_t i = 0; i < N_ELEMENTS(fds); i++)
 		close(fds[i]);
 	run();
-	assert_int_equal(b.clients->count, 0);
+	assert_int_equal(b.clients->conns.count, 0);
 }
 
 int

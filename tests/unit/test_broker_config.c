@@ -58,9 +58,9 @@ every_key_is_read(void **state)
 	assert_string_equal(b.store_path, "/s/t.db");
 	assert_int_equal(b.socket_mode, 0660);
 	assert_int_equal(b.socket_group, (gid_t)-1);
-	assert_int_equal(b.admin_uids_count, 2);
-	assert_int_equal(b.admin_uids[1], 2);
-	assert_int_equal(b.viewer_gids[0], 4);
+	assert_int_equal(b.access.admins.uids_count, 2);
+	assert_int_equal(b.access.admins.uids[1], 2);
+	assert_int_equal(b.access.viewers.gids[0], 4);
 	assert_int_equal(b.pools_count, 2);
 	assert_null(broker_pool(&b, "b"));
 	assert_int_equal(broker_pool(&b, "z")->threads, 4);

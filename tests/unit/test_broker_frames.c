@@ -124,7 +124,7 @@ what_is_no_frame_ends_the_connection(void **state)
 		close(fd);
 	}
 	run();
-	assert_int_equal(b.clients->count, 0);
+	assert_int_equal(b.clients->conns.count, 0);
 }
 
 static void

@@ -320,7 +320,7 @@ why_has_the_brokers_words(void **state)
 static void
 who_may_only_look_submits_nothing(void **state)
 {
-	bool look, change;
+	struct who who;
 	struct access *a;
 	struct settings s = { .viewers = viewers };
 	const gid_t gid = 4242;
@@ -329,9 +329,9 @@ who_may_only_look_submits_nothing(void **state)
 	snprintf(viewer, sizeof viewer, "@4242");
 	a = access_new(&s);
 	assert_non_null(a);
-	access_of(a, 4243, &gid, 1, &look, &change);
-	assert_true(look);
-	assert_false(change);
+	access_of(a, 4243, &gid, 1, &who);
+	assert_true(who.may_look);
+	assert_false(who.may_change);
 	access_free(a);
 	for (size_t i = 0; i < 11; i++) {
 		static const struct {

@@ -374,24 +374,24 @@ access_is_by_user_and_group(void **state)
 	struct settings s = { .admins = admins, .viewers = viewers };
 	gid_t groups[] = { 5, 77 }, looks[] = { 4242 };
 	struct access *a;
-	bool look, change;
+	struct who who;
 
 	(void)state;
 	log_setup(LOG_LEVEL_ERROR, false, -1);
 	a = access_new(&s);
 	assert_non_null(a);
-	access_of(a, 0, NULL, 0, &look, &change);
-	assert_true(look && change);
-	access_of(a, 1001, NULL, 0, &look, &change);
-	assert_true(look && change);
-	access_of(a, 1002, groups, 2, &look, &change);
-	assert_true(look && change);
-	access_of(a, 1002, looks, 1, &look, &change);
-	assert_true(look && !change);
-	access_of(a, 1002, groups, 1, &look, &change);
-	assert_false(look || change);
-	access_of(a, 4242, NULL, 0, &look, &change);
-	assert_false(look || change);
+	access_of(a, 0, NULL, 0, &who);
+	assert_true(who.may_look && who.may_change);
+	access_of(a, 1001, NULL, 0, &who);
+	assert_true(who.may_look && who.may_change);
+	access_of(a, 1002, groups, 2, &who);
+	assert_true(who.may_look && who.may_change);
+	access_of(a, 1002, looks, 1, &who);
+	assert_true(who.may_look && !who.may_change);
+	access_of(a, 1002, groups, 1, &who);
+	assert_false(who.may_look || who.may_change);
+	access_of(a, 4242, NULL, 0, &who);
+	assert_false(who.may_look || who.may_change);
 	access_free(a);
 }
 

@@ -94,7 +94,7 @@ run_subscribe(struct request *r)
 		free(names);
 		names = NULL;
 	}
-	conn_subscribe(r->conn, names);
+	client_subscribe(r->client, names);
 	buf_init(&b);
 	jw_object(&b);
 	jw_kv_bool(&b, "subscribed", true);

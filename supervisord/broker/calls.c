@@ -12,42 +12,18 @@
 #include "supervisord/broker/cmd/cmd.h"
 #include "supervisord/broker/taskjson.h"
 
-/* jansson recurses while it parses: deeper input is refused by its own limit
- * (2,048), duplicates by this flag. */
-#define PARSE_FLAGS JSON_REJECT_DUPLICATES
-
 /* --- answers -------------------------------------------------------------- */
 
 /* One message to the client, as a line or as a frame. */
 static void
-put_message(struct client *client, bool framed, uint64_t tag, struct buf *line)
+put_message(
+    struct client *client, bool framed, uint64_t tag, const struct buf *text)
 {
-	if (line->failed) {
-		log_error("clients: no memory for an answer: connection "
-			  "closed");
-		client_break(client);
-	} else if (framed) {
-		frames_put(client, WIRE_ANSWER, 0, tag, NULL, 0, line->data,
-		    line->size);
-	} else if (!client->broken) {
-		buf_char(line, '\n');
-		buf_add(&client->out, line->data, line->size);
-		client_touch(client);
-	}
-}
-
-static void
-put_head(struct buf *b, const json_t *id)
-{
-	jw_object(b);
-	jw_kv_string(b, "jsonrpc", "2.0");
-	jw_key(b, "id");
-	if (json_is_integer(id))
-		jw_int(b, json_integer_value(id));
-	else if (json_is_string(id))
-		jw_string(b, json_string_value(id));
+	if (framed && !text->failed)
+		frames_put(client, WIRE_ANSWER, 0, tag, NULL, 0, text->data,
+		    text->size);
 	else
-		jw_null(b);
+		conn_put_line(&client->conn, text);
 }
 
 static void
@@ -55,22 +31,13 @@ send_error(struct client *client, const json_t *id, int code, const char *name,
     const char *words)
 {
 	struct buf line;
+	char data[64];
 
+	snprintf(
+	    data, sizeof data, "{\"error\":\"%s\"}", name != NULL ? name : "");
 	buf_init(&line);
-	put_head(&line, id);
-	jw_key(&line, "error");
-	jw_object(&line);
-	jw_kv_int(&line, "code", code);
-	jw_kv_string(&line, "message", words);
-	if (name != NULL) {
-		jw_key(&line, "data");
-		jw_object(&line);
-		jw_kv_string(&line, "error", name);
-		jw_object_end(&line);
-	}
-	jw_object_end(&line);
-	jw_object_end(&line);
-	put_message(client, false, 0, &line);
+	rpc_put_error(&line, id, code, words, name != NULL ? data : NULL);
+	conn_put_line(&client->conn, &line);
 	buf_done(&line);
 }
 
@@ -97,7 +64,7 @@ static void
 call_free(struct call *c)
 {
 	if (c->client != NULL)
-		client_answered(c->client);
+		conn_answered(&c->client->conn);
 	list_remove(&c->link);
 	json_decref(c->id);
 	json_decref(c->params);
@@ -117,10 +84,7 @@ call_reply(struct call *c, struct buf *result)
 	}
 	if (c->client != NULL && (c->id != NULL || c->framed)) {
 		buf_init(&line);
-		put_head(&line, c->id);
-		jw_key(&line, "result");
-		buf_add(&line, result->data, result->size);
-		jw_object_end(&line);
+		rpc_put_result(&line, c->id, result);
 		put_message(c->client, c->framed, c->tag, &line);
 		buf_done(&line);
 	}
@@ -162,7 +126,7 @@ call_fail_params(struct call *c, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(words, sizeof words, fmt, ap);
 	va_end(ap);
-	fail(c, CALL_PARAMS, queue_error_name(QERR_BAD_VALUE), words);
+	fail(c, RPC_PARAMS, queue_error_name(QERR_BAD_VALUE), words);
 }
 
 void
@@ -172,15 +136,10 @@ call_notify(struct call *c, const char *method, const struct buf *params)
 
 	/* It comes again, newer: one that does not read misses the older. */
 	if (c->client == NULL || params->failed ||
-	    c->client->out.size - c->client->out_at > CLIENT_UNREAD)
+	    conn_unread(&c->client->conn) > CONN_UNREAD)
 		return;
 	buf_init(&line);
-	jw_object(&line);
-	jw_kv_string(&line, "jsonrpc", "2.0");
-	jw_kv_string(&line, "method", method);
-	jw_key(&line, "params");
-	buf_add(&line, params->data, params->size);
-	jw_object_end(&line);
+	rpc_put_notification(&line, method, params);
 	put_message(c->client, c->framed, c->tag, &line);
 	buf_done(&line);
 }
@@ -258,9 +217,9 @@ find_caller(struct call *c)
 	const json_t *uid = json_object_get(caller, "uid");
 	const json_t *pid = json_object_get(caller, "pid");
 
-	c->uid = c->client->uid;
-	c->pid = c->client->pid;
-	if (!c->client->trusted)
+	c->uid = c->client->conn.who.uid;
+	c->pid = c->client->conn.who.pid;
+	if (!c->client->conn.who.trusted)
 		return;
 	if (json_is_integer(uid))
 		c->uid = (uid_t)json_integer_value(uid);
@@ -268,41 +227,24 @@ find_caller(struct call *c)
 		c->pid = (pid_t)json_integer_value(pid);
 }
 
-static const char *
-what_is_wrong(
-    const json_t *message, const json_t *id, const json_t *params, int *code)
-{
-	*code = CALL_INVALID;
-	if (json_is_array(message))
-		return "batches are not supported: send one request a line";
-	if (!json_is_string(json_object_get(message, "method")) ||
-	    (id != NULL && !json_is_string(id) && !json_is_integer(id) &&
-		!json_is_null(id)))
-		return "not a request: a JSON object with \"method\" (a "
-		       "string) and \"id\" (a number or a string) is expected";
-	*code = CALL_PARAMS;
-	if (params != NULL && !json_is_object(params))
-		return "\"params\" must be an object with named parameters";
-	return NULL;
-}
-
 static struct call *
-call_new(struct client *client, bool framed, uint64_t tag, json_t *id,
-    json_t *params)
+call_new(struct client *client, bool framed, uint64_t tag,
+    const struct rpc_message *message)
 {
 	struct call *c = calloc(1, sizeof *c);
 
 	if (c == NULL)
 		return NULL;
-	c->b = client->of->b;
+	c->b = client->b;
 	c->client = client;
 	c->framed = framed;
 	c->tag = tag;
-	c->id = json_incref(id);
-	c->params = params != NULL ? json_incref(params) : json_object();
+	c->id = json_incref(message->id);
+	c->params = message->params != NULL ? json_incref(message->params)
+					    : json_object();
 	list_init(&c->link);
 	list_append(&client->calls, &c->link);
-	client_began(client);
+	conn_began(&client->conn);
 	find_caller(c);
 	return c;
 }
@@ -310,20 +252,17 @@ call_new(struct client *client, bool framed, uint64_t tag, json_t *id,
 static void
 run(struct call *c, const char *name)
 {
+	const struct who *who = &c->client->conn.who;
+
 	c->method = method_find(name);
 	if (c->method == NULL) {
 		char words[160];
 
 		snprintf(
 		    words, sizeof words, "no such method: \"%.100s\"", name);
-		fail(c, CALL_NO_METHOD, NULL, words);
-	} else if (c->method->look ? !c->client->may_look
-				   : !c->client->may_change) {
-		call_fail(c, QERR_DENIED,
-		    "permission denied: uid %d may not use %s "
-		    "(control.admins and control.viewers in the config say "
-		    "who may)",
-		    (int)c->client->uid, name);
+		fail(c, RPC_NO_METHOD, NULL, words);
+	} else if (c->method->look ? !who->may_look : !who->may_change) {
+		call_fail(c, QERR_DENIED, RPC_DENIED, (int)who->uid, name);
 	} else {
 		c->method->run(c);
 	}
@@ -333,36 +272,20 @@ void
 calls_take(struct client *client, const char *text, size_t size, bool framed,
     uint64_t tag)
 {
-	json_error_t error;
-	json_t *message = json_loadb(text, size, PARSE_FLAGS, &error);
-	json_t *id = json_object_get(message, "id");
-	json_t *params = json_object_get(message, "params");
-	char words[JSON_ERROR_TEXT_LENGTH + 64];
-	const char *wrong;
-	int code = CALL_PARSE;
+	char words[RPC_WORDS];
+	struct rpc_message message;
+	struct call *c;
+	int code = rpc_message_read(&message, text, size, false, words);
 
-	if (message == NULL) {
-		snprintf(words, sizeof words, "not JSON: %s (byte %d)",
-		    error.text, error.position);
-		wrong = words;
-	} else {
-		wrong = what_is_wrong(message, id, params, &code);
-	}
-	if (wrong != NULL) {
-		refuse(client, framed, tag, code == CALL_PARAMS ? id : NULL,
-		    code, NULL, wrong);
-	} else {
-		struct call *c = call_new(client, framed, tag, id, params);
-
-		if (c != NULL)
-			run(c, json_string_value(
-				   json_object_get(message, "method")));
-		else
-			refuse(client, framed, tag, id,
-			    queue_error_code(QERR_NO_MEMORY),
-			    queue_error_name(QERR_NO_MEMORY), "out of memory");
-	}
-	json_decref(message);
+	if (code != 0)
+		refuse(client, framed, tag, message.id, code, NULL, words);
+	else if ((c = call_new(client, framed, tag, &message)) == NULL)
+		refuse(client, framed, tag, message.id,
+		    queue_error_code(QERR_NO_MEMORY),
+		    queue_error_name(QERR_NO_MEMORY), "out of memory");
+	else
+		run(c, message.method);
+	rpc_message_done(&message);
 }
 
 /* --- parameters ----------------------------------------------------------- */

@@ -1,4 +1,4 @@
-#include "supervisord/broker/clients_int.h"
+/* One connection: bytes in, bytes out. */
 
 #include <errno.h>
 #include <poll.h>
@@ -8,26 +8,28 @@
 #include <unistd.h>
 
 #include "supervisord/base/log.h"
+#include "supervisord/base/util.h"
+#include "supervisord/rpc/conn_int.h"
 
 /* What an emptied buffer may keep for the next answers. */
 #define KEPT_ROOM (64U << 10)
 
-static size_t
-unread(const struct client *c)
+size_t
+conn_unread(const struct conn *c)
 {
 	return c->out.size - c->out_at;
 }
 
 static struct ev_loop *
-loop_of(const struct client *c)
+loop_of(const struct conn *c)
 {
-	return c->of->b->loop;
+	return c->of->loop;
 }
 
 static void
-watch(struct client *c)
+watch(struct conn *c)
 {
-	int want = unread(c) > 0 ? EV_WRITE : 0;
+	int want = conn_unread(c) > 0 ? EV_WRITE : 0;
 
 	if (!c->held && !c->finishing && !c->shut)
 		want |= EV_READ;
@@ -44,44 +46,44 @@ watch(struct client *c)
 	ev_io_start(loop_of(c), &c->io);
 }
 
-/* Whether it has more under way than it may have. */
-static bool
-too_much(const struct client *c)
+bool
+conn_is_full(const struct conn *c)
 {
-	return unread(c) > CLIENT_UNREAD || c->requests >= CLIENT_REQUESTS;
+	return conn_unread(c) > CONN_UNREAD || c->requests >= CONN_REQUESTS;
 }
 
 /* --- in ------------------------------------------------------------------- */
 
 static void
-too_long(struct client *c)
+too_long(struct conn *c)
 {
 	static const char text[] =
 	    "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,"
 	    "\"message\":\"a request must be one line of at most 1 MiB\"}}\n";
 
 	buf_add(&c->out, text, sizeof text - 1);
-	client_finish(c);
+	conn_finish(c);
 }
 
-static size_t
-lines_take(struct client *c, const char *data, size_t size)
+size_t
+conn_take_lines(struct conn *c, const char *data, size_t size,
+    void (*line)(struct conn *c, const char *text, size_t size))
 {
 	size_t at = 0, from = c->scanned;
 
 	c->scanned = 0;
 	while (!c->broken && !c->finishing) {
-		const char *line = data + at, *end = NULL;
+		const char *start = data + at, *end = NULL;
 		size_t length, blank = 0;
 
-		if (too_much(c)) {
-			c->held = true;
+		if (conn_is_full(c)) {
+			conn_hold(c);
 			return at;
 		}
 		if (size - at > from)
-			end = memchr(line + from, '\n', size - at - from);
-		length = end != NULL ? (size_t)(end - line) : size - at;
-		if (length > CLIENT_LINE) {
+			end = memchr(start + from, '\n', size - at - from);
+		length = end != NULL ? (size_t)(end - start) : size - at;
+		if (length > CONN_LINE) {
 			too_long(c);
 			return size;
 		}
@@ -90,62 +92,54 @@ lines_take(struct client *c, const char *data, size_t size)
 			return at;
 		}
 		from = 0;
-		while (blank < length && strchr(" \t\r", line[blank]) != NULL)
+		while (blank < length && strchr(" \t\r", start[blank]) != NULL)
 			blank++;
 		if (blank < length)
-			calls_take(c, line, length, false, 0);
+			line(c, start, length);
 		at += length + 1;
 	}
 	return size;
 }
 
-static size_t
-take(struct client *c, const char *data, size_t size)
-{
-	if (c->framing == FRAMING_NONE && size > 0)
-		c->framing = *data == '{' ? FRAMING_LINES : FRAMING_FRAMES;
-	return c->framing == FRAMING_LINES ? lines_take(c, data, size)
-					   : frames_take(c, data, size);
-}
-
 static void
-out_of_memory(struct client *c)
+out_of_memory(struct conn *c)
 {
-	log_error(
-	    "clients: no memory for pid %d: connection closed", (int)c->pid);
-	client_break(c);
+	log_error("%s: no memory for pid %d: connection closed",
+	    c->of->server->name, (int)c->who.pid);
+	conn_break(c);
 }
 
 /* What was left over is in `in`; mostly nothing is, and what has come is taken
  * from where it was read to. */
 static ssize_t
-receive(struct client *c)
+receive(struct conn *c)
 {
 	ssize_t n;
 	size_t taken;
 
 	if (c->in.size == 0) {
-		n = recv(c->fd, c->of->chunk, CLIENT_CHUNK, MSG_DONTWAIT);
+		n = recv(c->fd, c->of->chunk, CONN_CHUNK, MSG_DONTWAIT);
 		if (n <= 0)
 			return n;
-		taken = take(c, c->of->chunk, (size_t)n);
+		taken = c->of->server->take(c, c->of->chunk, (size_t)n);
 		buf_add(&c->in, c->of->chunk + taken, (size_t)n - taken);
 	} else {
-		if (!buf_reserve(&c->in, CLIENT_CHUNK / 4))
+		if (!buf_reserve(&c->in, CONN_CHUNK / 4))
 			return 1;
 		n = recv(c->fd, c->in.data + c->in.size,
 		    c->in.room - c->in.size - 1, MSG_DONTWAIT);
 		if (n <= 0)
 			return n;
 		c->in.size += (size_t)n;
-		buf_consume(&c->in, take(c, c->in.data, c->in.size));
+		buf_consume(
+		    &c->in, c->of->server->take(c, c->in.data, c->in.size));
 	}
 	return n;
 }
 
 /* Closed on the other side, not only shut for writing. */
 static bool
-is_gone(const struct client *c)
+is_gone(const struct conn *c)
 {
 	struct pollfd p = { .fd = c->fd };
 
@@ -153,22 +147,22 @@ is_gone(const struct client *c)
 }
 
 static void
-read_some(struct client *c)
+read_some(struct conn *c)
 {
 	ssize_t n = receive(c);
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
 	if (n < 0) {
-		client_break(c);
+		conn_break(c);
 		return;
 	}
 	if (n == 0) {
 		/* It may still read: what it asked for is answered first. */
 		c->shut = true;
-		client_touch(c);
+		conn_touch(c);
 		if (is_gone(c))
-			client_break(c);
+			conn_break(c);
 		return;
 	}
 	if (c->in.failed) {
@@ -185,28 +179,35 @@ read_some(struct client *c)
 }
 
 static void
-client_ready(struct ev_loop *loop, ev_io *io, int events)
+conn_ready(struct ev_loop *loop, ev_io *io, int events)
 {
-	struct client *c = CONTAINER_OF(io, struct client, io);
+	struct conn *c = CONTAINER_OF(io, struct conn, io);
 
 	(void)loop;
 	if (events & EV_WRITE)
-		client_touch(c);
+		conn_touch(c);
 	if ((events & EV_READ) && !c->broken)
 		read_some(c);
 	watch(c);
 }
 
 void
-client_resume(struct client *c)
+conn_hold(struct conn *c)
+{
+	c->held = true;
+}
+
+void
+conn_resume(struct conn *c)
 {
 	list_remove(&c->hungry);
-	if (c->broken || c->finishing || !c->held || too_much(c))
+	if (c->broken || c->finishing || !c->held || conn_is_full(c))
 		return;
 	c->held = false;
-	client_touch(c);
+	conn_touch(c);
 	if (c->in.size > 0) {
-		buf_consume(&c->in, take(c, c->in.data, c->in.size));
+		buf_consume(
+		    &c->in, c->of->server->take(c, c->in.data, c->in.size));
 		if (c->in.size == 0)
 			buf_done(&c->in);
 	}
@@ -215,9 +216,9 @@ client_resume(struct client *c)
 
 /* It has read, or was answered: it may be read from again. */
 static void
-let_go_on(struct client *c)
+let_go_on(struct conn *c)
 {
-	if (!c->held || too_much(c) || list_linked(&c->hungry))
+	if (!c->held || conn_is_full(c) || list_linked(&c->hungry))
 		return;
 	list_append(&c->of->hungry, &c->hungry);
 	ev_idle_start(loop_of(c), &c->of->resume);
@@ -226,58 +227,73 @@ let_go_on(struct client *c)
 /* --- out ------------------------------------------------------------------ */
 
 void
-client_touch(struct client *c)
+conn_touch(struct conn *c)
 {
 	if (!list_linked(&c->dirty))
 		list_append(&c->of->dirty, &c->dirty);
 }
 
 void
-client_break(struct client *c)
+conn_put_line(struct conn *c, const struct buf *text)
+{
+	if (c->broken)
+		return;
+	if (text->failed) {
+		out_of_memory(c);
+		return;
+	}
+	buf_reserve(&c->out, text->size + 1);
+	buf_add(&c->out, text->data, text->size);
+	buf_char(&c->out, '\n');
+	conn_touch(c);
+}
+
+void
+conn_break(struct conn *c)
 {
 	if (c->broken)
 		return;
 	c->broken = true;
 	ev_io_stop(loop_of(c), &c->io);
-	client_touch(c);
+	conn_touch(c);
 }
 
 void
-client_finish(struct client *c)
+conn_finish(struct conn *c)
 {
 	c->finishing = true;
-	client_touch(c);
+	conn_touch(c);
 }
 
 void
-client_began(struct client *c)
+conn_began(struct conn *c)
 {
 	c->requests++;
 }
 
 void
-client_answered(struct client *c)
+conn_answered(struct conn *c)
 {
 	c->requests--;
-	client_touch(c);
+	conn_touch(c);
 }
 
 static void
-send_out(struct client *c)
+send_out(struct conn *c)
 {
-	while (unread(c) > 0) {
-		ssize_t n = send(c->fd, c->out.data + c->out_at, unread(c),
+	while (conn_unread(c) > 0) {
+		ssize_t n = send(c->fd, c->out.data + c->out_at, conn_unread(c),
 		    MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno != EAGAIN)
-			client_break(c);
+			conn_break(c);
 		if (n < 0)
 			break;
 		c->out_at += (size_t)n;
 	}
-	if (unread(c) == 0) {
+	if (conn_unread(c) == 0) {
 		if (c->out.room > KEPT_ROOM)
 			buf_done(&c->out);
 		else
@@ -290,23 +306,37 @@ send_out(struct client *c)
 }
 
 void
-client_flush(struct client *c)
+conn_push(struct conn *c)
+{
+	if (!c->broken && !c->out.failed)
+		send_out(c);
+	conn_touch(c);
+}
+
+/* Nothing more will come from it, and nothing it waits for. */
+static bool
+is_over(const struct conn *c)
+{
+	return c->shut && c->requests == 0 && !c->held && !c->listens;
+}
+
+void
+conn_settle(struct conn *c)
 {
 	list_remove(&c->dirty);
 	if (c->out.failed && !c->broken)
 		out_of_memory(c);
 	if (!c->broken)
 		send_out(c);
-	if (!c->broken && unread(c) > CLIENT_DROP) {
-		log_warn("clients: pid %d does not read its results (%zu bytes "
+	if (!c->broken && conn_unread(c) > CONN_DROP) {
+		log_warn("%s: pid %d does not read its results (%zu bytes "
 			 "wait): connection closed",
-		    (int)c->pid, unread(c));
-		client_break(c);
+		    c->of->server->name, (int)c->who.pid, conn_unread(c));
+		conn_break(c);
 	}
 	if (c->broken ||
-	    (unread(c) == 0 &&
-		(c->finishing || (c->shut && c->requests == 0 && !c->held)))) {
-		client_close(c);
+	    (conn_unread(c) == 0 && (c->finishing || is_over(c)))) {
+		conn_close(c);
 		return;
 	}
 	let_go_on(c);
@@ -315,10 +345,10 @@ client_flush(struct client *c)
 
 /* --- life ----------------------------------------------------------------- */
 
-struct client *
-client_new(struct clients *of, int fd)
+struct conn *
+conn_new(struct conns *of, int fd)
 {
-	struct client *c = calloc(1, sizeof *c);
+	struct conn *c = calloc(1, of->server->size);
 
 	if (c == NULL) {
 		close(fd);
@@ -326,30 +356,26 @@ client_new(struct clients *of, int fd)
 	}
 	c->of = of;
 	c->fd = fd;
-	c->uid = (uid_t)-1;
-	c->heard = ev_now(of->b->loop);
+	c->heard = ev_now(of->loop);
 	list_init(&c->link);
 	list_init(&c->dirty);
 	list_init(&c->hungry);
-	list_init(&c->calls);
-	list_init(&c->pending);
-	list_init(&c->series);
 	list_append(&of->all, &c->link);
 	of->count++;
-	ev_init(&c->io, client_ready);
-	client_identify(c);
+	ev_init(&c->io, conn_ready);
+	access_of_peer(of->server->access(of), fd, &c->who);
+	of->server->init(c);
 	watch(c);
 	return c;
 }
 
 void
-client_close(struct client *c)
+conn_close(struct conn *c)
 {
 	c->broken = true;
 	ev_io_stop(loop_of(c), &c->io);
 	close(c->fd);
-	calls_abandon(c);
-	frames_abandon(c);
+	c->of->server->abandon(c);
 	list_remove(&c->link);
 	list_remove(&c->dirty);
 	list_remove(&c->hungry);
