@@ -1,12 +1,10 @@
 #include "supervisord/broker/flights.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "supervisord/base/kept.h"
 #include "supervisord/base/log.h"
 #include "supervisord/base/slab.h"
 
@@ -44,58 +42,15 @@ struct flights {
 	bool full; /* that was said */
 };
 
-/* A process that is killed has done its stores in the order of the program: all
- * that is needed is that the compiler keeps it. */
-static inline void
-in_order(void)
-{
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-}
-
-static struct shared *
-map(int fd)
-{
-	int flags = fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
-	void *p = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE,
-	    flags | MAP_NORESERVE, fd, 0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
-
 static bool
-usable(int fd)
+usable(const void *p)
 {
-	struct shared *s;
-	struct stat st;
-	bool ok;
+	const struct shared *s = p;
 
-	if (fstat(fd, &st) < 0 || st.st_size != (off_t)sizeof(struct shared))
-		return false;
-	s = map(fd);
-	if (s == NULL)
-		return false;
-	ok = s->magic == FLIGHTS_MAGIC && s->version == FLIGHTS_VERSION &&
-	     s->row_size == sizeof(struct flight_row) &&
-	     s->hand_size == sizeof(struct kept_hand) &&
-	     s->rows_used <= FLIGHTS_ROWS && s->hands_used <= FLIGHTS_HANDS;
-	munmap(s, sizeof *s);
-	return ok;
-}
-
-static int
-make(void)
-{
-	int fd = memfd_create("supervisord-flights", MFD_CLOEXEC);
-
-	if (fd >= 0 && ftruncate(fd, sizeof(struct shared)) < 0) {
-		close(fd);
-		fd = -1;
-	}
-	if (fd < 0)
-		log_warn("no shared memory (%s): what is running will not be "
-			 "known to the broker after this one",
-		    strerror(errno));
-	return fd;
+	return s->magic == FLIGHTS_MAGIC && s->version == FLIGHTS_VERSION &&
+	       s->row_size == sizeof(struct flight_row) &&
+	       s->hand_size == sizeof(struct kept_hand) &&
+	       s->rows_used <= FLIGHTS_ROWS && s->hands_used <= FLIGHTS_HANDS;
 }
 
 static struct slab kept = SLAB(struct flight, 4096);
@@ -124,9 +79,9 @@ free_row(struct flights *f, uint32_t row)
 {
 	if (row == FLIGHTS_NONE)
 		return;
-	in_order();
+	kept_in_order();
 	f->shared->rows[row].id = 0;
-	in_order();
+	kept_in_order();
 	f->free_rows[f->free_count++] = row;
 }
 
@@ -177,15 +132,12 @@ flights_open(int fd, int *ret_fd, bool *ret_fresh)
 {
 	struct flights *f = calloc(1, sizeof *f);
 
-	*ret_fd = -1;
-	*ret_fresh = false;
 	if (f == NULL)
 		return NULL;
-	if (fd < 0 || !usable(fd)) {
-		fd = *ret_fd = make();
-		*ret_fresh = true;
-	}
-	f->shared = map(fd);
+	f->shared = kept_open("supervisord-flights", sizeof *f->shared, fd,
+	    usable,
+	    "what is running will not be known to the broker after this one",
+	    ret_fd, ret_fresh);
 	if (f->shared == NULL) {
 		free(f);
 		return NULL;
@@ -194,7 +146,7 @@ flights_open(int fd, int *ret_fd, bool *ret_fresh)
 		f->shared->version = FLIGHTS_VERSION;
 		f->shared->row_size = sizeof(struct flight_row);
 		f->shared->hand_size = sizeof(struct kept_hand);
-		in_order();
+		kept_in_order();
 		f->shared->magic = FLIGHTS_MAGIC;
 	}
 	if (!load(f)) {
@@ -273,9 +225,9 @@ flights_add(struct flights *f, uint64_t id, uint32_t attempt, uint32_t slot,
 		to->gen = gen;
 		to->attempt = attempt;
 		to->flags = 0;
-		in_order();
+		kept_in_order();
 		to->id = id;
-		in_order();
+		kept_in_order();
 	}
 	return flight;
 }
@@ -294,7 +246,7 @@ flights_flag(struct flights *f, struct flight *flight, uint32_t flags)
 	flight->flags |= flags;
 	if (flight->row != FLIGHTS_NONE)
 		f->shared->rows[flight->row].flags = flight->flags;
-	in_order();
+	kept_in_order();
 }
 
 void
@@ -354,17 +306,17 @@ flights_hand_add(struct flights *f, uint32_t slot, uint32_t gen)
 void
 flights_hand_keep(struct kept_hand *k)
 {
-	in_order();
+	kept_in_order();
 	k->used = 1;
-	in_order();
+	kept_in_order();
 }
 
 void
 flights_hand_clear(struct flights *f, struct kept_hand *k)
 {
-	in_order();
+	kept_in_order();
 	k->used = 0;
-	in_order();
+	kept_in_order();
 	f->free_hands[f->free_hands_count++] = (uint32_t)(k - f->shared->hands);
 }
 

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "supervisord/base/clock.h"
+#include "supervisord/base/kept.h"
 #include "supervisord/base/log.h"
 #include "supervisord/broker/hands_int.h"
 
@@ -142,7 +143,7 @@ set_torn(struct conn_in *in, bool torn)
 {
 	if (in->kept != NULL && !in->lines && (in->kept->torn != 0) != torn) {
 		in->kept->torn = torn;
-		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		kept_in_order();
 	}
 }
 
@@ -167,7 +168,7 @@ read_on(struct hand *h)
 	struct conn_in *in = h->in;
 	ssize_t n;
 
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	kept_in_order();
 	n = receive(in, sizeof window, 0);
 	if (n == 0)
 		hand_hung_up(h);

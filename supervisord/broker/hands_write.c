@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "supervisord/base/kept.h"
 #include "supervisord/base/log.h"
 #include "supervisord/broker/hands_int.h"
 
@@ -149,10 +150,10 @@ piece_of(const struct conn_in *in)
 static void
 mark_line(struct conn_in *in, bool mid)
 {
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	kept_in_order();
 	if (in->kept != NULL)
 		in->kept->mid_line = mid;
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	kept_in_order();
 }
 
 /* 0 or -errno. */

@@ -1,13 +1,9 @@
 #include "supervisord/master/memory.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "supervisord/base/log.h"
+#include "supervisord/base/kept.h"
 
 #define MEMORY_MAGIC   0x53564d4dU
 #define MEMORY_VERSION 4U
@@ -36,48 +32,14 @@ struct memory {
 	uint32_t free_count, free_room;
 };
 
-static struct shared *
-map(int fd)
-{
-	int flags = fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
-	void *p = mmap(
-	    NULL, sizeof(struct shared), PROT_READ | PROT_WRITE, flags, fd, 0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
-
 static bool
-usable(int fd)
+usable(const void *p)
 {
-	struct shared *s;
-	struct stat st;
-	bool ok;
+	const struct shared *s = p;
 
-	if (fstat(fd, &st) < 0 || st.st_size != (off_t)sizeof(struct shared))
-		return false;
-	s = map(fd);
-	if (s == NULL)
-		return false;
-	ok = s->magic == MEMORY_MAGIC && s->version == MEMORY_VERSION &&
-	     s->row_size == sizeof(struct memory_row) && s->used <= MEMORY_ROWS;
-	munmap(s, sizeof *s);
-	return ok;
-}
-
-static int
-make(void)
-{
-	int fd = memfd_create("supervisord-memory", MFD_CLOEXEC);
-
-	if (fd >= 0 && ftruncate(fd, sizeof(struct shared)) < 0) {
-		close(fd);
-		fd = -1;
-	}
-	if (fd < 0)
-		log_warn("no shared memory (%s): what users asked for will not "
-			 "survive a crash of the master",
-		    strerror(errno));
-	return fd;
+	return s->magic == MEMORY_MAGIC && s->version == MEMORY_VERSION &&
+	       s->row_size == sizeof(struct memory_row) &&
+	       s->used <= MEMORY_ROWS;
 }
 
 /* The master before was killed in the middle of a step: it has not been. */
@@ -109,15 +71,12 @@ memory_open(int fd, int *ret_fd, bool *ret_fresh)
 {
 	struct memory *m = calloc(1, sizeof *m);
 
-	*ret_fd = -1;
-	*ret_fresh = false;
 	if (m == NULL)
 		return NULL;
-	if (fd < 0 || !usable(fd)) {
-		fd = *ret_fd = make();
-		*ret_fresh = true;
-	}
-	m->shared = map(fd);
+	m->shared =
+	    kept_open("supervisord-memory", sizeof *m->shared, fd, usable,
+		"what users asked for will not survive a crash of the master",
+		ret_fd, ret_fresh);
 	if (m->shared == NULL) {
 		free(m);
 		return NULL;
@@ -125,6 +84,7 @@ memory_open(int fd, int *ret_fd, bool *ret_fresh)
 	if (*ret_fresh) {
 		m->shared->version = MEMORY_VERSION;
 		m->shared->row_size = sizeof(struct memory_row);
+		kept_in_order();
 		m->shared->magic = MEMORY_MAGIC;
 	}
 	undo(m->shared);
@@ -224,7 +184,7 @@ memory_new(struct memory *m, const char *name, uint32_t index)
 	memset(row, 0, sizeof *row);
 	row->index = index;
 	/* The name last: it is what makes the row used. */
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	kept_in_order();
 	memcpy(row->name, name, strnlen(name, sizeof row->name - 1));
 	return row;
 }
@@ -256,8 +216,6 @@ memory_named(struct memory *m, const char *name)
 	return NULL;
 }
 
-/* A process that is killed has done its stores in the order of the program:
- * all that is needed is that the compiler keeps it. */
 void
 memory_begin(struct memory *m, const struct memory_row *row)
 {
@@ -266,17 +224,17 @@ memory_begin(struct memory *m, const struct memory_row *row)
 	if (m->shared->undo_row == i)
 		return;
 	m->shared->undo_row = 0;
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	kept_in_order();
 	m->shared->undo = *row;
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	kept_in_order();
 	m->shared->undo_row = i;
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	kept_in_order();
 }
 
 void
 memory_commit(struct memory *m)
 {
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	kept_in_order();
 	m->shared->undo_row = 0;
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	kept_in_order();
 }
