@@ -217,7 +217,7 @@ find(const struct question *q, struct store *st, struct found *f)
 
 	rc = sqlite3_prepare_v2(st->db, select_for(q), -1, &stmt, NULL);
 	if (rc != SQLITE_OK)
-		return store_primary(rc);
+		return file_primary(rc);
 	sqlite3_bind_int64(stmt, 1, q->since_ms > 0 ? q->since_ms : INT64_MIN);
 	if (sqlite3_bind_parameter_count(stmt) > 1)
 		sqlite3_bind_text(stmt, 2, q->names[0], -1, SQLITE_STATIC);
@@ -227,7 +227,7 @@ find(const struct question *q, struct store *st, struct found *f)
 
 		if (step != SQLITE_ROW) {
 			rc = step == SQLITE_DONE ? SQLITE_OK
-						 : store_primary(step);
+						 : file_primary(step);
 			break;
 		}
 		if (is_asked_for(q, text_of(stmt, 0)))

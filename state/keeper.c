@@ -78,7 +78,7 @@ replace_damaged(struct keeper *k, struct store *old, struct saved *saved,
     struct store **ret)
 {
 	char aside[PATH_MAX];
-	int rc = store_set_aside(k->path, aside, sizeof aside);
+	int rc = file_set_aside(k->path, "corrupt", aside, sizeof aside);
 
 	*ret = NULL;
 	if (rc < 0) {
@@ -110,7 +110,7 @@ open_file(struct keeper *k, struct saved *saved, struct store **ret)
 {
 	int rc = open_once(k, saved, ret);
 
-	if (trouble_is_damage(rc))
+	if (file_is_damaged(rc))
 		rc = replace_damaged(k, *ret, saved, ret);
 	return rc;
 }
@@ -247,7 +247,7 @@ write_file(struct keeper *k, const struct queue *batch)
 		rc = replace_moved(k);
 	if (rc == SQLITE_OK)
 		rc = write_rows(k, k->file, batch);
-	if (trouble_is_damage(rc)) {
+	if (file_is_damaged(rc)) {
 		rc = replace_damaged(k, k->file, NULL, &k->file);
 		if (rc == SQLITE_OK)
 			rc = write_rows(k, k->file, batch);
@@ -400,7 +400,7 @@ keeper_retry_at(const struct keeper *k)
 {
 	bool is_broken = k->trouble.code != 0;
 
-	if (!is_broken || !k->unsaved || k->trouble.code == TROUBLE_FOREIGN)
+	if (!is_broken || !k->unsaved || k->trouble.code == FILE_FOREIGN)
 		return -1;
 	return k->retry_at;
 }
@@ -427,7 +427,7 @@ keeper_answer(struct keeper *k, const struct question *q, struct buf *json)
 		rc = question_answer(q, k->memory, k->file, json);
 	} else if (k->file != NULL) {
 		rc = question_answer(q, k->file, NULL, json);
-		if (trouble_is_damage(rc)) {
+		if (file_is_damaged(rc)) {
 			if (replace_damaged(k, k->file, NULL, &k->file) !=
 			    SQLITE_OK)
 				fail(k);

@@ -148,14 +148,14 @@ each(struct saved *saved, struct store *st, const char *sql,
 	int rc = sqlite3_prepare_v2(st->db, sql, -1, &stmt, NULL);
 
 	if (rc != SQLITE_OK)
-		return store_primary(rc);
+		return file_primary(rc);
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		rc = take(saved, stmt);
 		if (rc != SQLITE_OK)
 			break;
 	}
 	sqlite3_finalize(stmt);
-	return rc == SQLITE_DONE ? SQLITE_OK : store_primary(rc);
+	return rc == SQLITE_DONE ? SQLITE_OK : file_primary(rc);
 }
 
 static int

@@ -1,10 +1,5 @@
 #include "state/schema.h"
 
-#include <stdbool.h>
-#include <stdio.h>
-
-#include "supervisord/base/util.h"
-
 /*
  * events and exits are numbered densely by id, so that "how many" is the last
  * id less the first and pruning needs no count. Long text comes last, so that
@@ -52,71 +47,11 @@ static const char step_views[] = "CREATE VIEW recent_events AS SELECT id, " WHEN
 			     " user_us / 1e6 AS user, system_us / 1e6 AS system, maxrss_kb,"
 			     " last_lines FROM exits ORDER BY id DESC;";
 
-const char *const schema_steps[SCHEMA_VERSION] = { step_tables, step_views };
+static const char *const steps[SCHEMA_VERSION] = { step_tables, step_views };
+
+const struct schema state_schema = { SCHEMA_APPLICATION, SCHEMA_VERSION,
+	steps };
 
 const char schema_memory[] =
     "CREATE TABLE later (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL,"
     " a ANY, b ANY, c ANY, d ANY, e ANY) STRICT;";
-
-static int
-ask_int(sqlite3 *db, const char *sql, int *ret)
-{
-	sqlite3_stmt *stmt = NULL;
-	int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
-
-	if (rc != SQLITE_OK)
-		return rc;
-	rc = sqlite3_step(stmt);
-	if (rc == SQLITE_ROW)
-		*ret = sqlite3_column_int(stmt, 0);
-	sqlite3_finalize(stmt);
-	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
-}
-
-int
-schema_look(sqlite3 *db, enum schema_verdict *ret, int *ret_version)
-{
-	int application = 0, version = 0, tables = 0, rc;
-
-	rc = ask_int(db, "PRAGMA application_id", &application);
-	if (rc == SQLITE_OK)
-		rc = ask_int(db, "PRAGMA user_version", &version);
-	if (rc == SQLITE_OK)
-		rc = ask_int(db, "SELECT count(*) FROM sqlite_schema", &tables);
-	if (rc != SQLITE_OK)
-		return rc;
-	*ret_version = version;
-	if (application == SCHEMA_APPLICATION && version > SCHEMA_VERSION)
-		*ret = SCHEMA_NEWER;
-	else if (application == SCHEMA_APPLICATION && version > 0)
-		*ret = SCHEMA_OURS;
-	else if (application == 0 && version == 0 && tables == 0)
-		*ret = SCHEMA_EMPTY;
-	else
-		*ret = SCHEMA_FOREIGN;
-	return SQLITE_OK;
-}
-
-int
-schema_migrate(sqlite3 *db, int version)
-{
-	char mark[128];
-	int rc = SQLITE_OK;
-
-	for (int v = version; v < SCHEMA_VERSION && rc == SQLITE_OK; v++) {
-		snprintf(mark, sizeof mark,
-		    "PRAGMA application_id = %d; PRAGMA user_version = %d",
-		    SCHEMA_APPLICATION, v + 1);
-		rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-		if (rc == SQLITE_OK)
-			rc =
-			    sqlite3_exec(db, schema_steps[v], NULL, NULL, NULL);
-		if (rc == SQLITE_OK)
-			rc = sqlite3_exec(db, mark, NULL, NULL, NULL);
-		if (rc == SQLITE_OK)
-			rc = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
-		if (rc != SQLITE_OK && !sqlite3_get_autocommit(db))
-			sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
-	}
-	return rc;
-}

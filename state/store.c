@@ -6,32 +6,13 @@
 
 #include "state/store.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "state/schema.h"
 #include "supervisord/base/buf.h"
-#include "supervisord/base/util.h"
-
-#define OPEN_FLAGS (SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE)
-
-int
-store_primary(int rc)
-{
-	return rc & 0xff;
-}
-
-bool
-trouble_is_damage(int code)
-{
-	return code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
-}
 
 static void
 say(struct trouble *t, int code, const char *words)
@@ -43,111 +24,17 @@ say(struct trouble *t, int code, const char *words)
 void
 store_trouble(const struct store *st, int code, struct trouble *ret)
 {
-	int error = st != NULL ? sqlite3_system_errno(st->db) : 0;
-	const char *more = st != NULL ? sqlite3_errmsg(st->db) : "";
-
-	switch (code) {
-	case SQLITE_FULL:
-		say(ret, code, "disk full");
-		break;
-	case SQLITE_READONLY:
-		say(ret, code, "it can't be written (read-only)");
-		break;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		say(ret, code, "it is locked by another program");
-		break;
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-		say(ret, code, "it is damaged");
-		break;
-	case SQLITE_NOMEM:
-		say(ret, code, "out of memory");
-		break;
-	case SQLITE_IOERR: /* SQLite does not keep its errno */
-		say(ret, code, "input/output error");
-		break;
-	case SQLITE_CANTOPEN:
-		say(ret, code,
-		    error != 0 ? strerror(error) : "it can't be opened");
-		break;
-	default:
-		say(ret, code, more[0] != '\0' ? more : sqlite3_errstr(code));
-		break;
-	}
-}
-
-/* Makes every missing folder above path. 0 or -errno. */
-static int
-make_folders(const char *path)
-{
-	char *copy = strdup(path);
-	int r = 0;
-
-	if (copy == NULL)
-		return -ENOMEM;
-	for (char *p = copy + 1; r == 0 && (p = strchr(p, '/')) != NULL; p++) {
-		*p = '\0';
-		if (mkdir(copy, 0750) < 0 && errno != EEXIST &&
-		    errno != EROFS && errno != EACCES)
-			r = -errno;
-		*p = '/';
-	}
-	free(copy);
-	return r;
-}
-
-/*
- * The file itself, so that its mode is ours and a failure has a name. An
- * existing file is left alone: closing another descriptor of it would drop
- * SQLite's locks.
- */
-static int
-make_file(const char *path, struct trouble *t)
-{
-	struct stat sb;
-	int fd, r;
-
-	if (lstat(path, &sb) == 0) {
-		if (S_ISREG(sb.st_mode))
-			return 0;
-		say(t, TROUBLE_FOLDER, "it is not a regular file");
-		return -1;
-	}
-	r = make_folders(path);
-	fd = r < 0 ? -1
-		   : open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-	if (fd >= 0) {
-		close(fd);
-		return 0;
-	}
-	r = r < 0 ? -r : errno;
-	say(t,
-	    r == ENOSPC  ? SQLITE_FULL
-	    : r == EROFS ? SQLITE_READONLY
-			 : SQLITE_CANTOPEN,
-	    strerror(r));
-	return -1;
+	ret->code = code;
+	file_words(
+	    st != NULL ? st->db : NULL, code, ret->words, sizeof ret->words);
 }
 
 static void
 configure(struct store *st, int busy_ms)
 {
-	static const int off[] = { SQLITE_DBCONFIG_DQS_DML,
-		SQLITE_DBCONFIG_DQS_DDL, SQLITE_DBCONFIG_ENABLE_TRIGGER,
-		SQLITE_DBCONFIG_TRUSTED_SCHEMA };
-
-	for (size_t i = 0; i < N_ELEMENTS(off); i++)
-		sqlite3_db_config(st->db, off[i], 0, NULL);
-	sqlite3_db_config(st->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_db_config(st->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-	sqlite3_limit(st->db, SQLITE_LIMIT_LENGTH, 1 << 20);
-	sqlite3_limit(st->db, SQLITE_LIMIT_ATTACHED, 0);
-	sqlite3_busy_timeout(st->db, busy_ms);
+	file_configure(st->db, 1 << 20, busy_ms, 256);
 	sqlite3_exec(st->db,
-	    "PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;"
-	    "PRAGMA cache_size = -256; PRAGMA secure_delete = OFF;"
-	    "PRAGMA mmap_size = 0; PRAGMA wal_autocheckpoint = 0;"
 	    "PRAGMA journal_size_limit = 4194304; PRAGMA synchronous = NORMAL",
 	    NULL, NULL, NULL);
 }
@@ -171,7 +58,7 @@ examine(struct store *st, struct trouble *t)
 	char words[TROUBLE_WORDS];
 	int version, rc;
 
-	rc = schema_look(st->db, &verdict, &version);
+	rc = schema_look(st->db, &state_schema, &verdict, &version);
 	if (rc != SQLITE_OK)
 		goto out;
 	switch (verdict) {
@@ -180,12 +67,12 @@ examine(struct store *st, struct trouble *t)
 		    "state.db was made by a newer supervisord (its schema is "
 		    "%d, this one knows %d)",
 		    version, SCHEMA_VERSION);
-		say(t, TROUBLE_FOREIGN, words);
-		return TROUBLE_FOREIGN;
+		say(t, FILE_FOREIGN, words);
+		return FILE_FOREIGN;
 	case SCHEMA_FOREIGN:
-		say(t, TROUBLE_FOREIGN,
+		say(t, FILE_FOREIGN,
 		    "state.db is the database of another program");
-		return TROUBLE_FOREIGN;
+		return FILE_FOREIGN;
 	case SCHEMA_OURS:
 	case SCHEMA_EMPTY:
 		break;
@@ -200,9 +87,9 @@ examine(struct store *st, struct trouble *t)
 	rc =
 	    sqlite3_exec(st->db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
-		rc = schema_migrate(st->db, version);
+		rc = schema_migrate(st->db, &state_schema, version);
 out:
-	rc = store_primary(rc);
+	rc = file_primary(rc);
 	if (rc != SQLITE_OK)
 		store_trouble(st, rc, t);
 	return rc;
@@ -212,14 +99,14 @@ static int
 open_db(struct store *st, const char *name, int flags, int busy_ms,
     struct trouble *t)
 {
-	int rc = sqlite3_open_v2(name, &st->db, flags | OPEN_FLAGS, NULL);
+	int rc = sqlite3_open_v2(name, &st->db, flags | FILE_OPEN_FLAGS, NULL);
 
 	if (st->db == NULL) {
 		say(t, SQLITE_NOMEM, "out of memory");
 		return SQLITE_NOMEM;
 	}
 	if (rc != SQLITE_OK) {
-		rc = store_primary(rc);
+		rc = file_primary(rc);
 		store_trouble(st, rc, t);
 		return rc;
 	}
@@ -286,7 +173,8 @@ store_open(const char *path, const struct keep *keep, int busy_ms,
 
 	*ret = NULL;
 	memset(t, 0, sizeof *t);
-	if (make_file(path, t) < 0)
+	t->code = file_make(path, true, t->words, sizeof t->words);
+	if (t->code != SQLITE_OK)
 		return t->code;
 	st = store_new(path, keep);
 	if (st == NULL) {
@@ -352,54 +240,9 @@ store_close(struct store *st, bool with_checkpoint)
 	free(st);
 }
 
-int
-store_set_aside(const char *path, char *ret_name, size_t size)
-{
-	char from[PATH_MAX], to[PATH_MAX], stamp[32];
-	time_t now = time(NULL);
-	struct tm tm;
-	int n;
-
-	gmtime_r(&now, &tm);
-	strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
-	n = snprintf(ret_name, size, "%s.corrupt-%s", path, stamp);
-	for (int i = 2; access(ret_name, F_OK) == 0 && i < 100; i++)
-		n = snprintf(
-		    ret_name, size, "%s.corrupt-%s-%d", path, stamp, i);
-	if (n < 0 || (size_t)n >= size || (size_t)n + 5 > sizeof to)
-		return -ENAMETOOLONG;
-	if (rename(path, ret_name) < 0)
-		return -errno;
-	/* Its log belongs to it; the index beside it is made anew by any reader
-	 * and would mislead one of the next store. */
-	snprintf(from, sizeof from, "%.*s-wal", PATH_MAX - 5, path);
-	snprintf(to, sizeof to, "%.*s-wal", PATH_MAX - 5, ret_name);
-	if (rename(from, to) < 0 && errno != ENOENT)
-		unlink(from);
-	snprintf(from, sizeof from, "%.*s-shm", PATH_MAX - 5, path);
-	unlink(from);
-	return 0;
-}
-
 bool
 store_moved(struct store *st)
 {
-	char wal[PATH_MAX];
-	struct stat sb;
-	int moved = 0;
-
-	if (st->path == NULL)
-		return false;
-	if (sqlite3_file_control(
-		st->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
-	    moved)
-		return true;
-	/* Rows written to a log that has lost its name are lost rows. */
-	if (snprintf(wal, sizeof wal, "%s-wal", st->path) >= (int)sizeof wal)
-		return false;
-	if (stat(wal, &sb) < 0)
-		return st->wal_inode != 0 && errno == ENOENT;
-	if (st->wal_inode == 0)
-		st->wal_inode = sb.st_ino;
-	return st->wal_inode != sb.st_ino;
+	return st->path != NULL &&
+	       file_has_moved(st->db, st->path, &st->wal_inode);
 }

@@ -13,23 +13,14 @@
 #include <sys/stat.h>
 
 #include "state/rows.h"
-
-/* Beside SQLite's own codes, what else can be wrong with a file. */
-enum {
-	TROUBLE_FOREIGN = 1000,
-	TROUBLE_MOVED,
-	TROUBLE_FOLDER
-};
+#include "supervisord/sqlite/file.h"
 
 #define TROUBLE_WORDS 192
 
 struct trouble {
-	int code;                  /* 0: none */
+	int code; /* SQLite's, or one of sqlite/file.h; 0: none */
 	char words[TROUBLE_WORDS]; /* "disk full" */
 };
-
-/* A damaged file, which is set aside and replaced. */
-bool trouble_is_damage(int code);
 
 struct keep {
 	int64_t events, exits, days;
@@ -76,9 +67,6 @@ int store_open_memory(
 /* with_checkpoint: tidy up behind the last user; false for a broken file. */
 void store_close(struct store *st, bool with_checkpoint);
 
-/* Renames a damaged store aside, into ret_name. 0 or -errno. */
-int store_set_aside(const char *path, char *ret_name, size_t size);
-
 /* Words for a code that `st` (may be NULL) has just returned. */
 void store_trouble(const struct store *st, int code, struct trouble *ret);
 
@@ -101,8 +89,5 @@ int store_checkpoint(struct store *st);
  * that of writing.
  */
 int store_carry(struct store *from, struct store *to, bool with_history);
-
-/* The primary code of an extended one. */
-int store_primary(int rc);
 
 #endif

@@ -66,14 +66,14 @@ ready(struct store *st, size_t which, sqlite3_stmt **ret)
 		    which < ROW_KINDS ? rows[which].put : others[which], -1,
 		    SQLITE_PREPARE_PERSISTENT, &st->stmt[which], NULL);
 	*ret = st->stmt[which];
-	return store_primary(rc);
+	return file_primary(rc);
 }
 
 /* Runs a statement that is bound, and leaves it ready for the next time. */
 static int
 run(sqlite3_stmt *stmt)
 {
-	int rc = store_primary(sqlite3_step(stmt));
+	int rc = file_primary(sqlite3_step(stmt));
 
 	sqlite3_reset(stmt);
 	sqlite3_clear_bindings(stmt);
@@ -172,7 +172,7 @@ store_put(
 	if (rc != SQLITE_OK)
 		return rc;
 	for (size_t i = 0; i < count && bad == SQLITE_OK; i++)
-		bad = store_primary(bind_one(stmt, (int)i + 1, &v[i]));
+		bad = file_primary(bind_one(stmt, (int)i + 1, &v[i]));
 	if (bad == SQLITE_OK) {
 		rc = run(stmt);
 	} else {
@@ -237,7 +237,7 @@ store_checkpoint(struct store *st)
 {
 	if (st->path == NULL || st->wal_pages < CHECKPOINT_PAGES)
 		return SQLITE_OK;
-	return store_primary(sqlite3_wal_checkpoint_v2(
+	return file_primary(sqlite3_wal_checkpoint_v2(
 	    st->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL));
 }
 

@@ -16,7 +16,7 @@ make_old_version(const char *file)
 	snprintf(mark, sizeof mark,
 	    "PRAGMA application_id = %d; PRAGMA user_version = 1",
 	    SCHEMA_APPLICATION);
-	execute(db, schema_steps[0]);
+	execute(db, state_schema.steps[0]);
 	execute(db, mark);
 	execute(db, "INSERT INTO instances (name, worker, wanted_up)"
 		    " VALUES ('web:0', 'web', 0)");

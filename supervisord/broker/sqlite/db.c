@@ -13,17 +13,11 @@
 
 #include "supervisord/base/util.h"
 
-#define OPEN_FLAGS (SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE)
 #define BUSY_MS    2000
 #define LENGTH_MAX (64 << 20)
 #define WAL_HEAD   32
 #define WAL_FRAME  24 /* before each page */
 #define PAGE       4096
-#define SETTINGS                                                               \
-	"PRAGMA page_size = 4096; PRAGMA cell_size_check = ON;"                \
-	"PRAGMA temp_store = MEMORY; PRAGMA secure_delete = OFF;"              \
-	"PRAGMA mmap_size = 0; PRAGMA wal_autocheckpoint = 0;"                 \
-	"PRAGMA journal_size_limit = 67108864; PRAGMA synchronous = FULL;"
 
 static int
 say(struct db *db, int code, const char *words)
@@ -35,85 +29,22 @@ say(struct db *db, int code, const char *words)
 int
 db_failed(struct db *db, int rc)
 {
-	int error = db->sql != NULL ? sqlite3_system_errno(db->sql) : 0;
-
-	rc &= 0xff;
-	switch (rc) {
-	case SQLITE_FULL:
-		return say(db, rc, "disk full");
-	case SQLITE_READONLY:
-		return say(db, rc, "it can't be written (read-only)");
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		return say(db, rc, "it is locked by another program");
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-		return say(db, rc, "it is damaged");
-	case SQLITE_NOMEM:
-		return say(db, rc, "out of memory");
-	case SQLITE_IOERR: /* SQLite does not always keep its errno */
-		return say(db, rc,
-		    error == ENOSPC || error == EFBIG ? strerror(error)
-						      : "input/output error");
-	case SQLITE_CANTOPEN:
-		return say(db, rc,
-		    error != 0 ? strerror(error) : "it can't be opened");
-	default:
-		return say(db, rc,
-		    db->sql != NULL ? sqlite3_errmsg(db->sql)
-				    : sqlite3_errstr(rc));
-	}
-}
-
-bool
-db_is_hopeless(int rc)
-{
-	return rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB || rc == DB_FOREIGN;
-}
-
-/*
- * The file itself, so that its mode is ours and a failure has a name. An
- * existing file is left alone: closing another descriptor of it would drop
- * SQLite's locks.
- */
-static int
-make_file(struct db *db, const char *path)
-{
-	struct stat sb;
-	int fd;
-
-	if (lstat(path, &sb) == 0) {
-		if (S_ISREG(sb.st_mode))
-			return SQLITE_OK;
-		return say(db, DB_NOT_A_FILE, "it is not a regular file");
-	}
-	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-	if (fd < 0)
-		return say(db, SQLITE_CANTOPEN, strerror(errno));
-	close(fd);
-	return SQLITE_OK;
+	rc = file_primary(rc);
+	file_words(db->sql, rc, db->words, sizeof db->words);
+	return rc;
 }
 
 static int
 configure(struct db *db, int cache_kib)
 {
-	static const int off[] = { SQLITE_DBCONFIG_DQS_DML,
-		SQLITE_DBCONFIG_DQS_DDL, SQLITE_DBCONFIG_ENABLE_TRIGGER,
-		SQLITE_DBCONFIG_TRUSTED_SCHEMA };
-	char cache[48];
-	int rc;
+	int rc = file_configure(db->sql, LENGTH_MAX, BUSY_MS, cache_kib);
 
-	for (size_t i = 0; i < N_ELEMENTS(off); i++)
-		sqlite3_db_config(db->sql, off[i], 0, NULL);
-	sqlite3_db_config(db->sql, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	sqlite3_limit(db->sql, SQLITE_LIMIT_LENGTH, LENGTH_MAX);
-	sqlite3_limit(db->sql, SQLITE_LIMIT_ATTACHED, 0);
-	sqlite3_busy_timeout(db->sql, BUSY_MS);
-	snprintf(cache, sizeof cache, "PRAGMA cache_size = -%d", cache_kib);
-	rc = sqlite3_exec(db->sql, SETTINGS, NULL, NULL, NULL);
-	db->full = true;
 	if (rc == SQLITE_OK)
-		rc = sqlite3_exec(db->sql, cache, NULL, NULL, NULL);
+		rc = sqlite3_exec(db->sql,
+		    "PRAGMA journal_size_limit = 67108864;"
+		    "PRAGMA synchronous = FULL",
+		    NULL, NULL, NULL);
+	db->full = true;
 	return rc;
 }
 
@@ -136,7 +67,7 @@ open_at(struct db *db, const char *path, int flags, int cache_kib)
 	memset(db, 0, sizeof *db);
 	db->wal_fd = -1;
 	if (path != NULL && (flags & SQLITE_OPEN_READONLY) == 0) {
-		rc = make_file(db, path);
+		rc = file_make(path, false, db->words, sizeof db->words);
 		if (rc != SQLITE_OK)
 			return rc;
 	}
@@ -177,7 +108,8 @@ data_version(struct db *db)
 int
 db_open(struct db *db, const char *path, bool *ret_fresh)
 {
-	int rc = open_at(db, path, SQLITE_OPEN_READWRITE | OPEN_FLAGS, 16384);
+	int rc =
+	    open_at(db, path, SQLITE_OPEN_READWRITE | FILE_OPEN_FLAGS, 16384);
 
 	if (db->sql == NULL)
 		return rc;
@@ -193,7 +125,7 @@ db_open(struct db *db, const char *path, bool *ret_fresh)
 		db->version = data_version(db);
 		return rc;
 	}
-	if (rc != DB_FOREIGN)
+	if (rc != FILE_FOREIGN)
 		rc = db_failed(db, rc);
 	db_close(db, false);
 	return rc;
@@ -202,7 +134,8 @@ db_open(struct db *db, const char *path, bool *ret_fresh)
 int
 db_open_reader(struct db *db, const char *path)
 {
-	int rc = open_at(db, path, SQLITE_OPEN_READONLY | OPEN_FLAGS, 2048);
+	int rc =
+	    open_at(db, path, SQLITE_OPEN_READONLY | FILE_OPEN_FLAGS, 2048);
 
 	if (db->sql != NULL && rc != SQLITE_OK) {
 		rc = db_failed(db, rc);
@@ -233,63 +166,11 @@ db_close(struct db *db, bool tidy)
 
 /* --- the file ------------------------------------------------------------- */
 
-int
-db_set_aside(const char *path, char *ret_name, size_t size)
-{
-	char from[PATH_MAX], to[PATH_MAX], stamp[32];
-	time_t now = time(NULL);
-	struct tm tm;
-	int n;
-
-	gmtime_r(&now, &tm);
-	strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
-	n = snprintf(ret_name, size, "%s.broken-%s", path, stamp);
-	for (int i = 2; access(ret_name, F_OK) == 0 && i < 100; i++)
-		n = snprintf(ret_name, size, "%s.broken-%s-%d", path, stamp, i);
-	if (n < 0 || (size_t)n >= size || (size_t)n + 5 > sizeof to)
-		return -ENAMETOOLONG;
-	if (rename(path, ret_name) < 0)
-		return -errno;
-	/* Its log belongs to it; the index beside it is made anew by any reader
-	 * and would mislead one of the next file. */
-	snprintf(from, sizeof from, "%.*s-wal", PATH_MAX - 5, path);
-	snprintf(to, sizeof to, "%.*s-wal", PATH_MAX - 5, ret_name);
-	if (rename(from, to) < 0 && errno != ENOENT)
-		unlink(from);
-	snprintf(from, sizeof from, "%.*s-shm", PATH_MAX - 5, path);
-	unlink(from);
-	return 0;
-}
-
-static bool
-wal_name(const char *path, char *ret, size_t size)
-{
-	int n = snprintf(ret, size, "%s-wal", path);
-
-	return n > 0 && (size_t)n < size;
-}
-
 bool
 db_moved(struct db *db, const char *path)
 {
-	char wal[PATH_MAX];
-	struct stat sb;
-	int moved = 0;
-
-	if (path == NULL || db->sql == NULL)
-		return false;
-	if (sqlite3_file_control(
-		db->sql, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
-	    moved)
-		return true;
-	/* Rows written to a log that has lost its name are lost rows. */
-	if (!wal_name(path, wal, sizeof wal))
-		return false;
-	if (stat(wal, &sb) < 0)
-		return db->wal_inode != 0 && errno == ENOENT;
-	if (db->wal_inode == 0)
-		db->wal_inode = sb.st_ino;
-	return db->wal_inode != sb.st_ino;
+	return path != NULL && db->sql != NULL &&
+	       file_has_moved(db->sql, path, &db->wal_inode);
 }
 
 /* The locks are on the file and its -shm: the log may be opened and closed. */
@@ -298,7 +179,7 @@ open_wal(const char *path, int flags)
 {
 	char wal[PATH_MAX];
 
-	if (!wal_name(path, wal, sizeof wal))
+	if (!file_wal_name(path, wal, sizeof wal))
 		return -1;
 	return open(wal, flags | O_CLOEXEC);
 }

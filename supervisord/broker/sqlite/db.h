@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "supervisord/broker/store.h"
+#include "supervisord/sqlite/file.h"
 
 /* What a task_row is read from, without and with what may be large. */
 #define SQL_SHORT                                                              \
@@ -40,12 +41,6 @@ enum {
 /* A payload longer than this is kept apart, so that a change of the task does
  * not write it again. */
 #define PAYLOAD_INLINE 1024
-
-/* Beside SQLite's own codes, what else can be wrong with a file. */
-enum {
-	DB_FOREIGN = 1000, /* another program's, or of a newer version */
-	DB_NOT_A_FILE
-};
 
 #define DB_WORDS 256
 #define DB_MASKS 24
@@ -105,10 +100,6 @@ int db_open_reader(struct db *db, const char *path);
 /* tidy: bring the log home into the file; false for one that is broken. */
 void db_close(struct db *db, bool tidy);
 
-/* A file that is to be set aside: damaged, another's, a newer version's. */
-bool db_is_hopeless(int rc);
-/* Renames it, into ret_name. 0 or -errno. */
-int db_set_aside(const char *path, char *ret_name, size_t size);
 /* The file at path is not the one that is open (any more). */
 bool db_moved(struct db *db, const char *path);
 

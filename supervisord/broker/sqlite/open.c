@@ -110,7 +110,7 @@ begin_anew(struct store *s, struct store_found *found, char *note, size_t size)
 	int r;
 
 	memcpy(why, s->db.words, sizeof why);
-	r = db_set_aside(s->path, aside, sizeof aside);
+	r = file_set_aside(s->path, "broken", aside, sizeof aside);
 	if (r < 0 && r != -ENOENT) {
 		snprintf(s->db.words, sizeof s->db.words,
 		    "%.150s, and can't be set aside: %s", why, strerror(-r));
@@ -134,7 +134,7 @@ writer_open(struct store *s, struct store_found *found)
 	int rc;
 
 	rc = s->damaged ? SQLITE_CORRUPT : open_once(s, found, false);
-	if (s->path != NULL && db_is_hopeless(rc))
+	if (s->path != NULL && (file_is_damaged(rc) || rc == FILE_FOREIGN))
 		rc = begin_anew(s, found, note, sizeof note);
 	if (rc == SQLITE_OK)
 		writer_health(s, true, note);

@@ -1,13 +1,10 @@
-/*
- * The tables, as steps from one version of the schema to the next; described
- * for people in TASKS.md. A change is one more step: a step that was released
- * is never edited.
- */
+/* The tables of tasks.db; described for people in TASKS.md. */
 
 #include <stdio.h>
 
 #include "supervisord/base/util.h"
 #include "supervisord/broker/sqlite/db.h"
+#include "supervisord/sqlite/schema.h"
 
 #define APPLICATION 0x73767471 /* "svtq" */
 
@@ -102,69 +99,28 @@ static const char step_view[] =
 
 static const char *const steps[] = { step_tables, step_view };
 
-static int
-ask_int(sqlite3 *sql, const char *text, int *ret)
-{
-	sqlite3_stmt *stmt = NULL;
-	int rc = sqlite3_prepare_v2(sql, text, -1, &stmt, NULL);
-
-	if (rc != SQLITE_OK)
-		return rc;
-	rc = sqlite3_step(stmt);
-	if (rc == SQLITE_ROW)
-		*ret = sqlite3_column_int(stmt, 0);
-	sqlite3_finalize(stmt);
-	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
-}
-
-static int
-migrate(sqlite3 *sql, int version)
-{
-	char mark[128];
-	int rc = SQLITE_OK;
-
-	for (size_t v = (size_t)version; v < N_ELEMENTS(steps) && rc == 0;
-	     v++) {
-		snprintf(mark, sizeof mark,
-		    "PRAGMA application_id = %d; PRAGMA user_version = %zu;"
-		    "COMMIT",
-		    APPLICATION, v + 1);
-		rc = sqlite3_exec(sql, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-		if (rc == SQLITE_OK)
-			rc = sqlite3_exec(sql, steps[v], NULL, NULL, NULL);
-		if (rc == SQLITE_OK)
-			rc = sqlite3_exec(sql, mark, NULL, NULL, NULL);
-		if (rc != SQLITE_OK && !sqlite3_get_autocommit(sql))
-			sqlite3_exec(sql, "ROLLBACK", NULL, NULL, NULL);
-	}
-	return rc;
-}
+static const struct schema schema = { APPLICATION, N_ELEMENTS(steps), steps };
 
 int
 db_schema(sqlite3 *sql, bool *ret_fresh, char *words, size_t size)
 {
-	int application = 0, version = 0, tables = 0, rc;
+	enum schema_verdict verdict;
+	int version, rc = schema_look(sql, &schema, &verdict, &version);
 
-	rc = ask_int(sql, "PRAGMA application_id", &application);
-	if (rc == SQLITE_OK)
-		rc = ask_int(sql, "PRAGMA user_version", &version);
-	if (rc == SQLITE_OK)
-		rc =
-		    ask_int(sql, "SELECT count(*) FROM sqlite_schema", &tables);
 	if (rc != SQLITE_OK)
 		return rc;
-	*ret_fresh = application == 0 && version == 0 && tables == 0;
-	if (application == APPLICATION && version > (int)N_ELEMENTS(steps)) {
+	*ret_fresh = verdict == SCHEMA_EMPTY;
+	if (verdict == SCHEMA_NEWER) {
 		snprintf(words, size,
 		    "it was made by a newer supervisord (its schema is %d, "
-		    "this one knows %zu)",
-		    version, N_ELEMENTS(steps));
-		return DB_FOREIGN;
+		    "this one knows %d)",
+		    version, schema.version);
+		return FILE_FOREIGN;
 	}
-	if (!*ret_fresh && (application != APPLICATION || version <= 0)) {
+	if (verdict == SCHEMA_FOREIGN) {
 		snprintf(words, size, "it is another program's database");
-		return DB_FOREIGN;
+		return FILE_FOREIGN;
 	}
 	rc = sqlite3_exec(sql, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
-	return rc != SQLITE_OK ? rc : migrate(sql, version);
+	return rc != SQLITE_OK ? rc : schema_migrate(sql, &schema, version);
 }
