@@ -129,6 +129,8 @@ struct tasks {
 	enum task_durability durability;
 	unsigned key_concurrency; /* running at once per limit key; 0: no cap */
 	double key_rate;          /* begun per second and limit key; 0: any */
+	char *store;   /* URL of the Redis with the queue, or NULL: local */
+	int64_t lease; /* of what is claimed there */
 };
 
 struct worker {
@@ -239,6 +241,9 @@ struct fleet {
 	size_t sockets_count;
 	struct schedule **schedules;
 	size_t schedules_count;
+	/* What the workers whose queue is shared have in common; NULL: none. */
+	const char *shared_store;
+	int64_t shared_lease;
 	/* Private: memory and index of a fleet that was loaded. NULL in one
 	 * that was put together by hand, whose maker frees it. */
 	struct fleet_own *own;

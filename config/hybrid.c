@@ -6,10 +6,19 @@
 
 #include "config/load_int.h"
 #include "supervisord/base/clock.h"
+#include "supervisord/base/redis_url.h"
 #include "supervisord/base/units.h"
 
 #define MEMORY_LEAST   (1 << 20)
 #define INTERVAL_LEAST (100 * NS_PER_MS)
+/* Less than this a broker may need to be started again. */
+#define LEASE_LEAST (500 * NS_PER_MS)
+
+#ifdef WITH_HIREDIS
+#define WITH_REDIS true
+#else
+#define WITH_REDIS false
+#endif
 
 static const config_setting_t *
 slot(const struct slots *slots, const char *key)
@@ -32,17 +41,27 @@ read_store(struct reader *r, const config_setting_t *s,
     const struct setting *row, void *field)
 {
 	const char *text = text_of(r, s, false);
+	struct redis_url url;
+	char why[256];
 
 	(void)row;
-	(void)field;
+	*(char **)field = NULL;
 	if (text == NULL)
 		return -EINVAL;
-	if (strcmp(text, "local") != 0)
+	if (strcmp(text, "local") == 0)
+		return 0;
+	if (!redis_url_meant(text))
 		return fail(r->l, s,
-		    "\"%s\" is not supported yet: tasks are kept in the "
-		    "\"local\" store",
-		    text);
-	return 0;
+		    "neither \"local\" nor the URL of a Redis "
+		    "(\"redis://HOST/0\", \"unix:///PATH\")");
+	if (redis_url_parse(text, &url, why, sizeof why) < 0)
+		return fail(r->l, s, "%s", why);
+	if (!WITH_REDIS)
+		return fail(r->l, s,
+		    "this supervisord was built without hiredis: tasks can "
+		    "only be kept in the \"local\" store");
+	*(char **)field = loading_keep(r->l, text);
+	return *(char **)field != NULL ? 0 : -ENOMEM;
 }
 
 static int
@@ -182,6 +201,29 @@ put_module(struct loading *l, struct worker *w)
 	return 0;
 }
 
+/* One supervisord has one shared store, and one lease there. */
+static int
+check_shared(struct loading *l, const struct slots *all, struct worker *w)
+{
+	const config_setting_t *tasks = slot(all, "tasks");
+	struct fleet *fleet = l->fleet;
+
+	if (w->tasks.lease < LEASE_LEAST)
+		return fail(l, member_of(tasks, "lease"),
+		    "shorter than half a second: a lease has to outlast a "
+		    "restart of the broker");
+	if (fleet->shared_store != NULL &&
+	    strcmp(fleet->shared_store, w->tasks.store) != 0)
+		return fail(l, member_of(tasks, "store"),
+		    "another Redis than that of the workers before: all "
+		    "workers of one supervisord that share their queues do so "
+		    "in one");
+	if (fleet->shared_store == NULL || w->tasks.lease < fleet->shared_lease)
+		fleet->shared_lease = w->tasks.lease;
+	fleet->shared_store = w->tasks.store;
+	return 0;
+}
+
 int
 hybrid_check(struct loading *l, const struct slots *own,
     const struct slots *all, struct worker *w)
@@ -195,6 +237,8 @@ hybrid_check(struct loading *l, const struct slots *own,
 		err = check_plain(l, own, w);
 	else if (w->tasks.mode == TASK_MODE_EXEC)
 		err = check_exec(l, own, all, w);
+	if (w->hybrid && w->tasks.store != NULL && check_shared(l, all, w) < 0)
+		err = -EINVAL;
 	if (w->module != NULL && put_module(l, w) < 0)
 		err = -ENOMEM;
 	if (w->autoscale.on)
@@ -236,7 +280,8 @@ same_autoscale(const void *a, const void *b)
 }
 
 const struct type type_tasks = { "a group { }", read_tasks, same_tasks };
-const struct type type_store = { "\"local\"", read_store, NULL };
+const struct type type_store = { "\"local\", or the URL of a Redis", read_store,
+	same_string };
 const struct type type_recycle = { "a group { }", read_recycle, same_recycle };
 const struct type type_autoscale = { "a group { }", read_autoscale,
 	same_autoscale };

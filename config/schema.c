@@ -120,8 +120,10 @@ static const struct setting tasks_members[] = {
 	  .help = "running at once per limit_key; 0: any number" },
 	{ "key_rate", &type_factor, TASKS(key_rate), "0", .max = 1000000,
 	  .help = "begun per second and limit_key; 0: any number" },
-	{ "store", &type_store, 0, "\"local\"",
-	  .help = "where tasks are kept" },
+	{ "store", &type_store, TASKS(store), "\"local\"",
+	  .help = "where tasks are kept: here, or in a Redis for several" },
+	{ "lease", &type_duration, TASKS(lease), "\"15s\"", .max = YEAR_NS,
+	  .help = "with a Redis: silence after which others run them" },
 	{ 0 }
 };
 

@@ -14,11 +14,7 @@
 static void
 give_back(struct task *t)
 {
-	struct pool *p = t->pool;
-
-	p->counts[t->row.state]--;
-	p->counts[TASK_QUEUED]++;
-	t->row.state = TASK_QUEUED;
+	task_move(t, TASK_QUEUED);
 	t->unsure = false;
 	put_update(t);
 	window_push(t);
@@ -30,9 +26,7 @@ adopt(struct hand *h, struct task *t, uint32_t attempt)
 	struct pool *p = t->pool;
 
 	if (t->row.state != TASK_RUNNING) {
-		p->counts[t->row.state]--;
-		p->counts[TASK_RUNNING]++;
-		t->row.state = TASK_RUNNING;
+		task_move(t, TASK_RUNNING);
 		t->row.started_ms = p->broker->core->wall_ms;
 	}
 	t->unsure = true;
@@ -58,49 +52,57 @@ forget(struct task *t)
 	task_forget(t);
 }
 
-static void
-row_read(struct store_op *op)
+void
+adopt_row(struct task *t, struct task_row *row)
 {
-	struct task *t = op->arg;
 	struct broker *b = t->pool->broker;
 	struct hand *h = t->hand;
 	uint64_t id = t->row.id;
 	uint32_t attempt = t->row.attempts;
 
-	core_clocks(b->core);
-	if (op->error == QERR_STORE) {
-		/* Till it is known nothing is read from the hand. */
-		op->error = QERR_NONE;
-		list_append(&b->core->kept, &op->link);
-		b->core->kept_count++;
-		put_sick(b->core);
-		return;
-	}
-	b->core->adopting--;
-	pools_touch(b->core);
-	if (op->error != QERR_NONE || op->count == 0 ||
-	    op->rows[0].state > TASK_RUNNING) {
+	t->pool->adopting--;
+	pool_touch(t->pool);
+	if (row == NULL || row->state > TASK_RUNNING) {
 		forget(t);
 		t = NULL;
 	} else {
-		t->row = op->rows[0];
-		op->rows[0] = (struct task_row){ .id = id };
+		t->row = *row;
+		*row = (struct task_row){ .id = id };
 		t->reading = false;
 		adopt(h, t, attempt);
 	}
-	store_op_free(op);
 	hands_adopted(b, h, id, t);
 }
 
-/* Keeps the id for the hand, and has its row read. */
+static void
+row_read(struct store_op *op)
+{
+	struct task *t = op->arg;
+	struct broker *b = t->pool->broker;
+
+	core_clocks(b->core);
+	if (op->error == QERR_STORE) {
+		/* Till it is known nothing is read from the hand. */
+		put_keep(b->core, op);
+		return;
+	}
+	adopt_row(
+	    t, op->error == QERR_NONE && op->count > 0 ? &op->rows[0] : NULL);
+	store_op_free(op);
+}
+
+/* Keeps the id for the hand, and has its row read. That of a shared task is
+ * told with all that is claimed (mine.c). */
 static bool
 read_row(struct broker *b, struct hand *h, uint64_t id, uint32_t attempt)
 {
 	struct pool *p = pool_get(b->core, h->worker);
 	struct task *t = p != NULL ? task_new(p) : NULL;
-	struct store_op *op = t != NULL ? store_op_new(STORE_TASK) : NULL;
+	bool shared = id_shared(id) && b->shared != NULL;
+	struct store_op *op =
+	    t != NULL && !shared ? store_op_new(STORE_TASK) : NULL;
 
-	if (op == NULL) {
+	if (t == NULL || (op == NULL && !shared)) {
 		if (t != NULL)
 			task_forget(t);
 		return false;
@@ -110,11 +112,13 @@ read_row(struct broker *b, struct hand *h, uint64_t id, uint32_t attempt)
 	task_add(t);
 	t->reading = t->unsure = true;
 	hand_take(h, t);
-	b->core->adopting++;
+	p->adopting++;
+	if (shared)
+		return true;
 	op->change.id = id;
 	op->done = row_read;
 	op->arg = t;
-	store_add(b->store, op);
+	stores_add(b, op);
 	return true;
 }
 

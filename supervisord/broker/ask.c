@@ -46,6 +46,13 @@ answer(struct store_op *op)
 	store_op_free(op);
 }
 
+static void
+ignore(void *arg, enum queue_error error)
+{
+	(void)arg;
+	(void)error;
+}
+
 /* --- cancel --------------------------------------------------------------- */
 
 static void
@@ -142,14 +149,13 @@ cancelled(struct store_op *op)
 	if (op->error == QERR_NONE && op->count > 0) {
 		struct pool *p = pool_find(c, row->worker);
 
-		if (p != NULL) {
-			p->counts[row->state]--;
-			p->counts[TASK_CANCELLED]++;
-		}
+		if (p != NULL)
+			count_move(p, row->id, row->state, TASK_CANCELLED);
 		row->state = TASK_CANCELLED;
 		row->finished_ms = op->change.finished_ms;
 		row->expires_ms = op->change.expires_ms;
-		expiry_note(c, row->expires_ms);
+		if (!op->shared)
+			expiry_note(c, row->expires_ms);
 		core_follow(a->broker, op);
 		waits_end(c, row->id, QERR_NONE, row);
 	}
@@ -163,10 +169,19 @@ core_cancel(struct broker *b, uint64_t id, core_done_fn *done, void *arg)
 	struct store_op *op;
 
 	core_clocks(b->core);
+	if (done == NULL)
+		done = ignore;
 	if (t != NULL &&
 	    (t->reading || t->ending || (t->unsure && t->hand == NULL))) {
 		done(arg, QERR_STATE);
 		return;
+	}
+	if (t != NULL && t->lost) {
+		t = NULL;
+	} else if (t != NULL && id_shared(id) && t->hand == NULL) {
+		/* First back to the others', then cancelled as one of them. */
+		claims_release(t);
+		t = NULL;
 	}
 	if (t != NULL) {
 		if (t->fleeting || t->hand != NULL) {
@@ -180,7 +195,7 @@ core_cancel(struct broker *b, uint64_t id, core_done_fn *done, void *arg)
 		op = ask(b, STORE_UPDATE, answer,
 		    (struct asked){ .done = done, .arg = arg });
 		if (op != NULL)
-			store_add(b->store, op);
+			stores_add(b, op);
 		else
 			done(arg, QERR_NONE);
 		return;
@@ -194,13 +209,14 @@ core_cancel(struct broker *b, uint64_t id, core_done_fn *done, void *arg)
 		done(arg, QERR_NO_MEMORY);
 		return;
 	}
+	op->shared = id_shared(id);
 	op->change.id = id;
 	op->change.fields = CHANGE_STATE | CHANGE_FINISHED | CHANGE_ERROR;
 	op->change.state = TASK_CANCELLED;
 	op->change.finished_ms = b->core->wall_ms;
 	op->change.expires_ms = b->core->wall_ms + CANCELLED_KEPT;
 	op->change.error = strdup("cancelled before it began");
-	store_add(b->store, op);
+	stores_add(b, op);
 }
 
 /* --- requeue -------------------------------------------------------------- */
@@ -215,7 +231,9 @@ revived(struct store_op *op)
 	if (op->error == QERR_NONE && op->count > 0) {
 		struct pool *p = pool_get(c, op->rows[0].worker);
 
-		if (p != NULL) {
+		if (p != NULL && op->shared) {
+			claims_new(p, &op->rows[0]);
+		} else if (p != NULL) {
 			if (op->states < TASK_STATES &&
 			    p->counts[op->states] > 0)
 				p->counts[op->states]--;
@@ -232,7 +250,7 @@ core_requeue(struct broker *b, uint64_t id, core_done_fn *done, void *arg)
 	struct task *t = core_find(b, id);
 	struct store_op *op;
 
-	if (t != NULL) {
+	if (t != NULL && !t->lost) {
 		done(arg, QERR_STATE);
 		return;
 	}
@@ -242,17 +260,51 @@ core_requeue(struct broker *b, uint64_t id, core_done_fn *done, void *arg)
 		done(arg, QERR_NO_MEMORY);
 		return;
 	}
+	op->shared = id_shared(id);
 	op->change.id = id;
-	store_add(b->store, op);
+	stores_add(b, op);
 }
 
 /* --- pause ---------------------------------------------------------------- */
 
 static void
-ignore(void *arg, enum queue_error error)
+pause_pool(struct pool *p, bool paused, int64_t until_ms)
 {
-	(void)arg;
-	(void)error;
+	p->paused = paused;
+	p->paused_until_ms = paused ? until_ms : 0;
+	p->paused_words[0] = '\0';
+	if (!paused)
+		p->storm_until = 0;
+	else if (until_ms != 0)
+		core_wake_wall(p->broker->core, until_ms);
+	pool_touch(p);
+}
+
+static void
+pause_taken(struct store_op *op)
+{
+	struct asked *a = op->arg;
+
+	if (op->error == QERR_NONE)
+		core_shared_paused(
+		    a->broker, op->worker, op->paused, op->paused_until_ms);
+	answer(op);
+}
+
+void
+core_shared_paused(
+    struct broker *b, const char *worker, bool paused, int64_t until_ms)
+{
+	struct pool *p = pool_find(b->core, worker);
+
+	core_clocks(b->core);
+	if (p == NULL || !p->config.shared)
+		return;
+	/* One that is over is over for all, by each one's clock. */
+	if (paused && until_ms != 0 && until_ms <= b->core->wall_ms)
+		paused = false;
+	if (p->paused != paused || p->paused_until_ms != until_ms)
+		pause_pool(p, paused, until_ms);
 }
 
 void
@@ -269,25 +321,21 @@ core_pause(struct broker *b, const char *worker, bool paused, int64_t until_ms,
 		return;
 	}
 	core_clocks(b->core);
-	/* At once; that it outlives a restart is what the answer waits for. */
-	p->paused = paused;
-	p->paused_until_ms = paused ? until_ms : 0;
-	p->paused_words[0] = '\0';
-	if (!paused)
-		p->storm_until = 0;
-	else if (until_ms != 0)
-		core_wake_wall(b->core, until_ms);
-	pool_touch(p);
-	op = ask(
-	    b, STORE_POOL, answer, (struct asked){ .done = done, .arg = arg });
+	op = ask(b, STORE_POOL, p->config.shared ? pause_taken : answer,
+	    (struct asked){ .done = done, .arg = arg });
+	/* At once; that it outlives a restart is what the answer waits for.
+	 * One that is for all who share it is not taken by one alone. */
+	if (!p->config.shared)
+		pause_pool(p, paused, until_ms);
 	if (op == NULL) {
 		done(arg, QERR_NO_MEMORY);
 		return;
 	}
+	op->shared = p->config.shared;
 	memcpy(op->worker, p->config.name, sizeof(op->worker));
 	op->paused = paused;
-	op->paused_until_ms = p->paused_until_ms;
-	store_add(b->store, op);
+	op->paused_until_ms = paused ? until_ms : 0;
+	stores_add(b, op);
 }
 
 /* --- look ----------------------------------------------------------------- */
@@ -304,7 +352,7 @@ task_read(struct store_op *op)
 	if (e == QERR_NONE && op->count == 0)
 		e = QERR_NO_TASK;
 	/* Come into memory meanwhile, it is newer there. */
-	if (t != NULL && !t->reading)
+	if (t != NULL && !t->reading && !t->lost)
 		a->task(a->arg, QERR_NONE, &t->row, t);
 	else
 		a->task(a->arg, e, e == QERR_NONE ? &op->rows[0] : NULL, NULL);
@@ -318,7 +366,7 @@ core_task(struct broker *b, uint64_t id, core_task_fn *done, void *arg)
 	struct task *t = core_find(b, id);
 	struct store_op *op;
 
-	if (t != NULL && !t->reading) {
+	if (t != NULL && !t->reading && !t->lost) {
 		done(arg, QERR_NONE, &t->row, t);
 		return;
 	}
@@ -328,6 +376,7 @@ core_task(struct broker *b, uint64_t id, core_task_fn *done, void *arg)
 		done(arg, QERR_NO_MEMORY, NULL, NULL);
 		return;
 	}
+	op->shared = id_shared(id);
 	op->change.id = id;
-	store_add(b->store, op);
+	stores_add(b, op);
 }

@@ -23,6 +23,7 @@ struct flights;
 struct hands;
 struct limits;
 struct schedules;
+struct shared;
 struct store;
 
 enum durability {
@@ -57,6 +58,7 @@ struct pool_config {
 	uint32_t min_spare, max_spare; /* idle threads */
 	int64_t scale_cooldown_ms;
 	uint32_t instances; /* the config's number */
+	bool shared;        /* its queue is in the shared store */
 };
 
 enum overlap {
@@ -105,6 +107,8 @@ struct broker {
 	bool log_json;
 	char tasks_path[PATH_MAX]; /* of tasks.sock */
 	char store_path[PATH_MAX]; /* "": in memory */
+	char *shared_url;          /* of the shared store; NULL: none is used */
+	int64_t lease_ms;          /* of what is claimed there */
 	mode_t socket_mode;
 	gid_t socket_group; /* (gid_t)-1: none */
 	struct access access;
@@ -117,6 +121,12 @@ struct broker {
 	bool store_well;
 	bool store_unread; /* what is in its file is not known */
 	char store_words[512];
+	struct shared *shared; /* NULL: not used */
+	bool shared_well;
+	char shared_words[512];
+	char shared_name[256];       /* its URL, without a password */
+	struct shared_as *shared_as; /* how it was opened (start_shared.c) */
+	bool shared_leave;           /* what is claimed there is given back */
 	struct core *core;           /* the queues (core.h) */
 	struct hands *hands;         /* the instances' task sockets (hands.h) */
 	struct flights *flights;     /* what is with whom (flights.h) */

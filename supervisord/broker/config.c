@@ -219,6 +219,7 @@ read_pool(struct reader *r, void *out)
 	    (uint64_t)number(r, "recycle_tasks", 0, INT64_MAX, 0);
 	p->recycle_jitter = real(r, "recycle_jitter", 0., 1., .1);
 	p->instances = (uint32_t)number(r, "instances", 0, 65536, 1);
+	p->shared = boolean(r, "shared", false);
 	read_backoff(r, p);
 	read_autoscale(r, p);
 }
@@ -340,6 +341,8 @@ read_all(struct reader *r, struct broker *b)
 	r->error = log.error;
 	text(r, "tasks_path", b->tasks_path, sizeof b->tasks_path, true);
 	text(r, "store_path", b->store_path, sizeof b->store_path, false);
+	b->shared_url = text_copy(r, "shared_url", false);
+	b->lease_ms = number(r, "lease_ms", 1, YEARS_MS, 15 * 1000);
 	b->socket_mode = (mode_t)number(r, "socket_mode", 0, 07777, 0660);
 	b->socket_group =
 	    (gid_t)number(r, "socket_group", -1, UINT32_MAX - 1, -1);
@@ -352,6 +355,10 @@ read_all(struct reader *r, struct broker *b)
 	/* broker_pool searches. */
 	if (b->pools_count > 1)
 		qsort(b->pools, b->pools_count, sizeof *b->pools, by_name);
+	for (size_t i = 0; i < b->pools_count; i++) {
+		if (b->pools[i].shared && b->shared_url == NULL)
+			wrong(r, "shared_url", "missing");
+	}
 	b->configured = true;
 }
 
@@ -424,6 +431,8 @@ config_swap(struct broker *a, struct broker *b)
 	SWAP(log_json);
 	SWAP(tasks_path);
 	SWAP(store_path);
+	SWAP(shared_url);
+	SWAP(lease_ms);
 	SWAP(socket_mode);
 	SWAP(socket_group);
 	SWAP(access);
@@ -448,6 +457,8 @@ config_done(struct broker *b)
 	}
 	free(b->schedules_config);
 	free(b->pools);
+	free(b->shared_url);
+	b->shared_url = NULL;
 	access_done(&b->access);
 	b->schedules_config = NULL;
 	b->pools = NULL;

@@ -89,6 +89,7 @@ core_tick(struct broker *b)
 	c->wake_mono = c->wake_wall = 0;
 	c->armed_mono = c->armed_wall = -1;
 	put_again(c);
+	mine_look(c);
 	dispatch_claims(c);
 	keys_tick(c);
 	due_look(c);
@@ -166,7 +167,7 @@ core_new(struct broker *b, const struct store_found *found)
 	list_init(&c->kept);
 	heap_init(&c->timed, offsetof(struct limit_key, timed));
 	heap_init(&c->fleeting, offsetof(struct task, heap));
-	c->was_well = true;
+	c->sick[0].was_well = true;
 	core_clocks(c);
 	c->random = (uint64_t)c->mono ^ (uint64_t)c->wall_ms << 20 ^ 1;
 	ev_init(&c->timer, timer_cb);
@@ -212,6 +213,21 @@ core_configure(struct broker *b)
 	}
 }
 
+/* Well again, it need not be waited for. */
+static void
+wells(struct core *c, bool shared, bool well)
+{
+	struct sickness *s = &c->sick[shared];
+
+	if (well == s->was_well)
+		return;
+	s->was_well = well;
+	if (well) {
+		s->until = 0;
+		pools_touch(c);
+	}
+}
+
 void
 core_turn(struct broker *b)
 {
@@ -219,10 +235,10 @@ core_turn(struct broker *b)
 	struct list now, *l, *tmp;
 
 	core_clocks(c);
-	if (b->store_well && !c->was_well)
-		c->sick_until = 0;
-	c->was_well = b->store_well;
+	wells(c, false, b->store_well);
+	wells(c, true, b->shared_well);
 	put_again(c);
+	mine_look(c);
 	due_look(c);
 	expiry_look(c);
 	list_init(&now);
@@ -235,9 +251,10 @@ core_turn(struct broker *b)
 
 		list_remove(l);
 		/* A task whose row is not read yet may count for a cap. */
-		if (c->adopted && c->adopting == 0)
+		if (c->adopted && p->adopting == 0)
 			pool_dispatch(p);
 		window_look(p);
+		claims_look(p);
 		scale_look(p);
 	}
 	if (!list_empty(&c->dirty))
@@ -279,6 +296,7 @@ core_free(struct broker *b)
 	waits_free(c);
 	idmap_done(&c->tasks);
 	cancels_free(c);
+	mine_free(c);
 	heap_done(&c->timed);
 	heap_done(&c->fleeting);
 	defaults_free();

@@ -54,8 +54,11 @@ struct task {
 	bool ended;         /* it is committed */
 	bool dirty;         /* the store could not take what it has become */
 	bool reading;       /* adopted, its row is not known yet */
+	bool lost;          /* shared, and another's by now */
+	bool again;         /* and ours again since, as another task */
 	bool behind;        /* was given to a hand with no idle thread */
 	uint32_t pending;   /* operations for it that are on the way */
+	uint32_t mine;      /* shared: seen when claims were looked up last */
 	int64_t ready_mono; /* ns, when its turn could have come */
 	int64_t sent_mono;  /* ns */
 	int64_t deadline;   /* mono ns: cancel flag, then kill; 0 none */
@@ -108,8 +111,8 @@ enum queue_error core_check(struct broker *b, const struct submission *s);
 void core_accept(struct broker *b, struct task_row *row);
 
 typedef void core_done_fn(void *arg, enum queue_error error);
-/* Queued: at once. Running: asked, then killed after its grace; done is called
- * when that has begun. */
+/* Queued: at once. Running: asked, then killed after its grace; done (may be
+ * NULL) is called when that has begun. */
 void core_cancel(struct broker *b, uint64_t id, core_done_fn *done, void *arg);
 void core_requeue(struct broker *b, uint64_t id, core_done_fn *done, void *arg);
 /* until_ms: wall clock, 0 for ever */
@@ -151,8 +154,15 @@ struct pool_stats {
 	int64_t wait_p50_us, wait_p99_us; /* ready to begun, last minute */
 	int64_t run_p50_us, run_p99_us;
 	int64_t oldest_ms; /* age of the oldest queued one in memory; 0 */
+	bool shared;       /* counts and pauses are of the shared store */
+	uint32_t here;     /* shared: queued ones that are claimed by us */
 	const char *const *functions; /* NULL-terminated; NULL: not known yet */
 };
+
+/* Asks the shared store for the counts of these queues (NULL: all); `done` (may
+ * be NULL) when they are known, or can't be known now. */
+void core_refresh(
+    struct broker *b, const char *worker, core_done_fn *done, void *arg);
 
 /* Each pool's; worker NULL: all. */
 void core_stats(struct broker *b, const char *worker,
@@ -206,6 +216,16 @@ void core_lost(
     struct broker *b, struct task *t, enum lost why, const char *words);
 /* The hand is gone, it has no tasks any more. */
 void core_hand_down(struct broker *b, struct hand *h);
+
+/* --- for start.c: what the shared store tells (redis/shared.h) ------------ */
+
+void core_shared_joined(struct broker *b);
+void core_shared_ready(struct broker *b, const char *worker);
+void core_shared_due(struct broker *b, const char *worker, int64_t in_ms);
+void core_shared_ended(struct broker *b, uint64_t id);
+void core_shared_cancel(struct broker *b, uint64_t id);
+void core_shared_paused(
+    struct broker *b, const char *worker, bool paused, int64_t until_ms);
 
 /* A task in memory, or NULL. */
 struct task *core_find(struct broker *b, uint64_t id);

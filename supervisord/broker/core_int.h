@@ -13,6 +13,12 @@
  *
  * A task stays in the core's table until the last change put for it is
  * committed, so whatever the store finds meanwhile is known to be stale.
+ *
+ * A pool whose queue is shared has no window: it claims as many tasks as it has
+ * room for, which are its own then, and gives back what it can't run
+ * (claims.c). What it has claimed is what the shared store says it has
+ * (mine.c). Tasks of both stores may be in one pool, when its setting has
+ * changed: what is left of them in the local one is run from there.
  */
 
 #include "supervisord/base/clock.h"
@@ -23,6 +29,7 @@
 #include "supervisord/broker/meter.h"
 #include "supervisord/broker/rates.h"
 #include "supervisord/broker/retry.h"
+#include "supervisord/broker/stores.h"
 
 #define WINDOW_BYTES (32U << 20)
 #define PARKED_MAX   50000 /* behind so many nothing more is read */
@@ -100,6 +107,22 @@ struct pool {
 	int64_t storm_until; /* mono; 0: none */
 	char paused_words[160];
 
+	/* Of a queue that is shared. */
+	bool served;    /* the shared store knows that we serve it */
+	bool hungry;    /* there may be tasks to claim */
+	bool claiming;  /* some are being claimed */
+	bool due_asked; /* what is due is being queued there */
+	bool slow;      /* what waited here was given back: no reserve */
+	bool stats_asked;
+	int64_t due_at;   /* mono: the next is due then; 0: none */
+	int64_t stats_at; /* mono: when its counts are asked for again */
+	int64_t waits_at; /* mono: since when none of what waits here began */
+	uint64_t waits_ends; /* how many had ended by then */
+	uint32_t claims;     /* of its tasks in memory, those of that store */
+	uint64_t told[TASK_STATES]; /* what that store counts */
+
+	uint32_t adopting; /* tasks whose rows are being read */
+
 	char **functions; /* NULL: not known, or anything goes */
 	bool *functions_json;
 
@@ -124,25 +147,35 @@ struct cancelling {
 	int64_t rank;
 };
 
+/* What a store's errors have led to. */
+struct sickness {
+	bool was_well;
+	int64_t pause, until; /* mono: not asked before */
+	uint32_t kept;        /* operations to be put again */
+};
+
 struct core {
 	struct broker *broker;
 	struct idmap tasks;
 	struct pool *pools;
 	struct pool *recent; /* that was asked for last; or NULL */
-	struct idmap waits; /* struct waiter.by_id */
+	struct idmap waits;  /* struct waiter.by_id */
 	struct cancelling *cancels;
-	struct list dirty;     /* pools */
-	struct list unclaimed; /* task.claim, oldest first */
-	struct list kept;      /* operations to be put again */
-	uint32_t kept_count;
-	bool was_well;
-	int64_t sick_pause, sick_until; /* mono */
+	struct list dirty;       /* pools */
+	struct list unclaimed;   /* task.claim, oldest first */
+	struct list kept;        /* operations to be put again */
+	struct sickness sick[2]; /* the local store's, the shared one's */
+
+	bool mine_asked; /* what is claimed is being looked up */
+	bool mine_again; /* and is to be once more */
+	bool mine_known; /* it was, since this start */
+	uint32_t mine_round;
+	struct early *early; /* to be cancelled when they have come */
 
 	struct heap timed;    /* keys that wait for a token, by mono ns */
 	struct heap fleeting; /* tasks of no store, by due_ms */
 
-	bool adopted;      /* tasks may be handed out */
-	uint32_t adopting; /* whose rows are being read */
+	bool adopted; /* tasks may be handed out */
 
 	int64_t next_due_ms, next_expiry_ms; /* wall; 0: none */
 	bool due_asked, expiry_asked;
@@ -158,6 +191,31 @@ struct core {
 	int64_t mono, wall_ms;
 	uint64_t random;
 };
+
+/* All counts of states go through these. Those of shared tasks are told by
+ * their store, which others change, too. */
+static inline void
+count_one(struct pool *p, uint64_t id, unsigned state, int by)
+{
+	if (!id_shared(id))
+		p->counts[state] += (uint64_t)by;
+}
+
+static inline void
+count_move(struct pool *p, uint64_t id, unsigned from, unsigned to)
+{
+	if (!id_shared(id)) {
+		p->counts[from]--;
+		p->counts[to]++;
+	}
+}
+
+static inline void
+task_move(struct task *t, enum task_state to)
+{
+	count_move(t->pool, t->row.id, t->row.state, to);
+	t->row.state = (uint8_t)to;
+}
 
 /* core.c */
 void core_clocks(struct core *c);
@@ -220,13 +278,18 @@ struct task *task_new(struct pool *p);
 void task_forget(struct task *t);
 void task_add(struct task *t); /* to the table */
 void put_claim(struct task *t);
-bool put_update(struct task *t); /* all that may have changed; false: it could
-				  * not be put, for lack of memory */
+bool put_update(struct task *t);  /* all that may have changed; false: it could
+				   * not be put, for lack of memory */
+bool put_release(struct task *t); /* shared, queued: others may have it; the
+				   * same */
 void put_end(
     struct task *t, enum task_state state, struct body *result, bool json);
 void put_again(struct core *c); /* what the store could not take */
-void put_sick(struct core *c);  /* it failed: not before a while */
-bool put_well(const struct core *c);
+/* It failed: not before a while. Of the shared store, or the local one. */
+void put_sick(struct core *c, bool shared);
+bool put_well(const struct core *c, bool shared);
+/* Kept until it is well. */
+void put_keep(struct core *c, struct store_op *op);
 bool pool_relaxed(const struct pool *p);
 void core_follow(struct broker *b, struct store_op *op);
 
@@ -240,7 +303,32 @@ void due_note(struct core *c, int64_t due_ms);
 void expiry_look(struct core *c);
 void expiry_note(struct core *c, int64_t expires_ms);
 
+/* claims.c */
+void claims_look(struct pool *p); /* claims, gives back */
+void claims_tick(struct pool *p);
+void claims_told(struct pool *p, const struct store_op *op);
+/* One of them has been submitted, or is due at a time of the wall clock. */
+void claims_new(struct pool *p, const struct task_row *row);
+/* Back to those who share its queue. */
+void claims_release(struct task *t);
+/* It is another's by now: ended here if it runs, and forgotten. */
+void claims_lost(struct task *t);
+/* A task, from a row that is claimed; the row is left empty. */
+void claims_row(struct pool *p, struct task_row *row);
+
+/* mine.c */
+void mine_ask(struct core *c);
+void mine_look(struct core *c);
+void mine_free(struct core *c);
+/* It was to be cancelled before it was here. */
+bool mine_early(struct core *c, uint64_t id);
+
+/* adopt.c */
+void adopt_row(struct task *t, struct task_row *row); /* NULL: not ours */
+
 /* waits.c */
+void waits_look(struct core *c, uint64_t id); /* it may have ended elsewhere */
+void waits_look_all(struct core *c);
 void waits_progress(struct task *t);
 void waits_end(
     struct core *c, uint64_t id, enum queue_error e, const struct task_row *r);

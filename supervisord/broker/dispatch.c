@@ -46,9 +46,7 @@ give(struct pool *p, struct hand *h, struct task *t)
 
 	key_take(t);
 	window_remove(t);
-	p->counts[t->row.state]--;
-	p->counts[TASK_RUNNING]++;
-	t->row.state = TASK_RUNNING;
+	task_move(t, TASK_RUNNING);
 	t->row.attempts++;
 	t->row.started_ms = c->wall_ms;
 	memcpy(t->row.instance, h->name, sizeof(t->row.instance));
@@ -158,13 +156,18 @@ pool_dispatch(struct pool *p)
 	struct hand *h;
 	struct task *t;
 
-	if (!pool_open(p) || p->broker->finishing || c->kept_count >= KEPT_MAX)
+	/* What is claimed may be another's by now, where its store is away. */
+	if (p->config.shared && !p->broker->shared_well)
+		return;
+	if (!pool_open(p) || p->broker->finishing ||
+	    c->sick[p->config.shared].kept >= KEPT_MAX)
 		return;
 	serve_loners(p);
 	while ((t = heap_top(&p->queue)) != NULL && (h = choose(p)) != NULL) {
 		/* The store has some whose turn is before (a refill brings
 		 * them). */
-		if (window_beyond(p, t->row.rank, t->row.id) && !t->fleeting)
+		if (window_beyond(p, t->row.rank, t->row.id) && !t->fleeting &&
+		    !id_shared(t->row.id))
 			break;
 		if (t->alone) {
 			set_apart(p, t);

@@ -30,8 +30,7 @@ came_due(struct core *c, struct task_row *row)
 		task_row_done(row);
 		return;
 	}
-	p->counts[TASK_SCHEDULED]--;
-	p->counts[TASK_QUEUED]++;
+	count_move(p, row->id, TASK_SCHEDULED, TASK_QUEUED);
 	window_row(p, row);
 }
 
@@ -43,7 +42,7 @@ due_done(struct store_op *op)
 	core_clocks(c);
 	c->due_asked = false;
 	if (op->error != QERR_NONE) {
-		put_sick(c);
+		put_sick(c, false);
 		store_op_free(op);
 		return;
 	}
@@ -62,9 +61,7 @@ fleeting_due(struct core *c)
 		struct task *t = heap_pop(&c->fleeting);
 
 		t->place = PLACE_NOWHERE;
-		t->pool->counts[TASK_SCHEDULED]--;
-		t->pool->counts[TASK_QUEUED]++;
-		t->row.state = TASK_QUEUED;
+		task_move(t, TASK_QUEUED);
 		t->ready_mono = c->mono;
 		window_push(t);
 	}
@@ -85,8 +82,8 @@ due_look(struct core *c)
 		core_wake_wall(c, c->next_due_ms);
 		return;
 	}
-	if (!put_well(c)) {
-		core_wake(c, c->sick_until);
+	if (!put_well(c, false)) {
+		core_wake(c, c->sick[0].until);
 		return;
 	}
 	op = store_op_new(STORE_DUE);
@@ -100,7 +97,7 @@ due_look(struct core *c)
 	op->done = due_done;
 	op->arg = c;
 	c->due_asked = true;
-	store_add(c->broker->store, op);
+	stores_add(c->broker, op);
 }
 
 void
@@ -123,7 +120,7 @@ expired(struct store_op *op)
 	core_clocks(c);
 	c->expiry_asked = false;
 	if (op->error != QERR_NONE) {
-		put_sick(c);
+		put_sick(c, false);
 		store_op_free(op);
 		return;
 	}
@@ -132,7 +129,7 @@ expired(struct store_op *op)
 
 		if (p != NULL && op->rows[i].state < TASK_STATES &&
 		    p->counts[op->rows[i].state] > 0)
-			p->counts[op->rows[i].state]--;
+			count_one(p, op->rows[i].id, op->rows[i].state, -1);
 	}
 	c->next_expiry_ms = 0;
 	if (op->more)
@@ -155,8 +152,8 @@ expiry_look(struct core *c)
 		core_wake_wall(c, c->next_expiry_ms);
 		return;
 	}
-	if (!put_well(c)) {
-		core_wake(c, c->sick_until);
+	if (!put_well(c, false)) {
+		core_wake(c, c->sick[0].until);
 		return;
 	}
 	op = store_op_new(STORE_EXPIRE);
@@ -170,5 +167,5 @@ expiry_look(struct core *c)
 	op->done = expired;
 	op->arg = c;
 	c->expiry_asked = true;
-	store_add(c->broker->store, op);
+	stores_add(c->broker, op);
 }

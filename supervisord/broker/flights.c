@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 
 #include "supervisord/base/kept.h"
 #include "supervisord/base/log.h"
@@ -20,21 +21,23 @@ struct flight_row {
 	uint32_t flags;
 };
 
-struct shared {
+struct memory {
 	uint32_t magic; /* set last */
 	uint32_t version;
 	uint32_t row_size, hand_size;
 	uint32_t rows_used, hands_used; /* none at or behind has been used */
-	uint64_t pad[5];
+	uint64_t id[2];                 /* 0: not made yet */
+	uint64_t pad[3];
 	struct flight_row rows[FLIGHTS_ROWS];
 	struct kept_hand hands[FLIGHTS_HANDS];
 };
 
 _Static_assert(sizeof(struct kept_hand) == 4096, "whole pages");
+_Static_assert(sizeof(uint64_t) * 2 == FLIGHTS_ID, "an identity");
 _Static_assert(sizeof(struct flight_row) == 40, "no padding");
 
 struct flights {
-	struct shared *shared;
+	struct memory *shared;
 	struct idmap by_id;
 	uint64_t number;
 	uint32_t *free_rows, free_count;
@@ -45,7 +48,7 @@ struct flights {
 static bool
 usable(const void *p)
 {
-	const struct shared *s = p;
+	const struct memory *s = p;
 
 	return s->magic == FLIGHTS_MAGIC && s->version == FLIGHTS_VERSION &&
 	       s->row_size == sizeof(struct flight_row) &&
@@ -264,6 +267,27 @@ flights_each(struct flights *f, void (*each)(struct flight *flight, void *arg),
 
 	IDMAP_FOREACH(l, tmp, &f->by_id)
 		each(IDMAP_ENTRY(l, struct flight, by_id), arg);
+}
+
+bool
+flights_id(struct flights *f, uint8_t out[FLIGHTS_ID])
+{
+	uint64_t *id = f->shared->id;
+
+	while (id[0] == 0 || id[1] == 0) {
+		uint64_t made[2];
+
+		if (getrandom(made, sizeof made, 0) != (ssize_t)sizeof made)
+			return false;
+		/* Of one that is killed in between half is left: made anew, it
+		 * was not used. */
+		id[1] = made[1];
+		kept_in_order();
+		id[0] = made[0];
+		kept_in_order();
+	}
+	memcpy(out, id, FLIGHTS_ID);
+	return true;
 }
 
 uint32_t

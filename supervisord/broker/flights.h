@@ -28,6 +28,7 @@
 #define FLIGHTS_ROWS  65536
 #define FLIGHTS_HANDS 8192
 #define FLIGHTS_NONE  UINT32_MAX
+#define FLIGHTS_ID    16
 
 struct hand;
 struct task;
@@ -90,6 +91,10 @@ struct flights;
  */
 struct flights *flights_open(int fd, int *ret_fd, bool *ret_fresh);
 void flights_free(struct flights *f); /* the shared memory stays as it is */
+
+/* Who we are for others: random bytes, the same for every broker that has this
+ * memory. false: they can't be had. */
+bool flights_id(struct flights *f, uint8_t out[FLIGHTS_ID]);
 
 /* Written down, findable by its id. NULL: no memory. An older one of the same
  * id, which must have ended, is no longer found. */

@@ -14,6 +14,7 @@
 #include "supervisord/broker/blame.h"
 #include "supervisord/broker/hands_int.h"
 #include "supervisord/broker/link.h"
+#include "supervisord/broker/stores.h"
 
 #define MASTER_TIME (5 * NS_PER_SEC)
 #define STORE_RETRY (500 * NS_PER_MS)
@@ -88,7 +89,8 @@ put_words(struct broker *b, uint64_t id, const char *words)
 		op->change.fields = CHANGE_WORDS;
 		op->change.words = strdup(words);
 		op->relaxed = true;
-		store_add(b->store, op);
+		op->shared = id_shared(id);
+		stores_add(b, op);
 	}
 	if (t != NULL) {
 		char *copy = strdup(words);
@@ -384,27 +386,51 @@ clear_fleeting(struct hands *all)
 	}
 }
 
-void
-hands_settle(struct hands *all)
+/* Their ends are in one store. What can't be put stays: the next turn tries
+ * again. */
+static void
+settle(struct hands *all, struct list *flights, bool shared)
 {
 	struct store_op *op;
 	struct batch *batch;
 
-	clear_fleeting(all);
-	if (list_empty(&all->ended))
+	if (list_empty(flights))
 		return;
 	op = store_op_new(STORE_UPDATE);
 	batch = calloc(1, sizeof *batch);
 	if (op == NULL || batch == NULL) {
-		store_op_free(op); /* the next turn tries again */
+		store_op_free(op);
 		free(batch);
 		return;
 	}
 	batch->hands = all;
 	list_init(&batch->flights);
-	move_all(&all->ended, &batch->flights);
+	move_all(flights, &batch->flights);
 	op->relaxed = true;
+	op->shared = shared;
 	op->arg = batch;
 	op->done = settled;
-	store_add(all->broker->store, op);
+	stores_add(all->broker, op);
+}
+
+void
+hands_settle(struct hands *all)
+{
+	struct list shared, *l, *tmp;
+
+	clear_fleeting(all);
+	if (list_empty(&all->ended))
+		return;
+	list_init(&shared);
+	if (all->broker->shared != NULL) {
+		LIST_FOREACH(l, tmp, &all->ended) {
+			if (!id_shared(LIST_ENTRY(l, struct flight, link)->id))
+				continue;
+			list_remove(l);
+			list_append(&shared, l);
+		}
+	}
+	settle(all, &all->ended, false);
+	settle(all, &shared, true);
+	move_all(&shared, &all->ended);
 }

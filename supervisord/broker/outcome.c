@@ -15,20 +15,16 @@ set_text(char **to, const char *text)
 	*to = text != NULL ? strdup(text) : NULL;
 }
 
-static void
-move(struct task *t, enum task_state state)
-{
-	t->pool->counts[t->row.state]--;
-	t->pool->counts[state]++;
-	t->row.state = state;
-}
-
 /* Its row may be freed by this. changed: the store must hear of it even if it
  * does not know that the task ran. */
 static void
 queue_again(struct task *t, bool changed)
 {
-	move(t, TASK_QUEUED);
+	if (t->lost) {
+		task_forget(t);
+		return;
+	}
+	task_move(t, TASK_QUEUED);
 	t->ready_mono = t->pool->broker->core->mono;
 	t->unsure = t->begun = false;
 	if (t->claimed || changed)
@@ -42,17 +38,22 @@ queue_later(struct task *t, int64_t delay_ms)
 	struct core *c = t->pool->broker->core;
 
 	t->row.due_ms = c->wall_ms + delay_ms;
+	if (t->lost) {
+		task_forget(t);
+		return;
+	}
 	if (t->fleeting) {
 		if (heap_push(&c->fleeting, t->row.due_ms, t->row.id, t)) {
 			t->place = PLACE_DUE;
-			move(t, TASK_SCHEDULED);
+			task_move(t, TASK_SCHEDULED);
 			core_wake_wall(c, t->row.due_ms);
 			return;
 		}
 	} else if (delay_ms > 0) {
-		move(t, TASK_SCHEDULED);
+		task_move(t, TASK_SCHEDULED);
 		if (put_update(t)) {
-			due_note(c, t->row.due_ms);
+			if (!id_shared(t->row.id))
+				due_note(c, t->row.due_ms);
 			return;
 		}
 	}
@@ -72,6 +73,7 @@ took(struct task *t)
 		ns = now - MAX_OF(t->sent_mono, t->hand->answered);
 		ns *= t->hand->threads;
 	}
+	p->slow = false;
 	meter_took(&p->meter, METER_RUN, ns / 1000, now);
 	if (p->run_us < 0)
 		p->run_us = (double)ns / 1000.;

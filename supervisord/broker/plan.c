@@ -26,13 +26,20 @@ plan_after(const struct plan_rule *rule, int64_t at_ms)
 void
 plan_begin(const struct plan_rule *rule, int64_t now_ms, struct plan_state *ret)
 {
-	*ret = (struct plan_state){ .anchor_ms = now_ms,
-		.next_ms = plan_after(rule, now_ms) };
+	int64_t anchor = now_ms;
+
+	if (rule->aligned && rule->every_ms > 0)
+		anchor -= now_ms % rule->every_ms;
+	*ret = (struct plan_state){ .anchor_ms = anchor,
+		.next_ms = plan_after(rule, anchor) };
 }
 
 bool
 plan_holds(const struct plan_rule *rule, const struct plan_state *s)
 {
+	if (rule->aligned && rule->every_ms > 0 &&
+	    s->anchor_ms % rule->every_ms != 0)
+		return false;
 	return s->anchor_ms > 0 && s->next_ms > 0 &&
 	       plan_after(rule, s->anchor_ms) == s->next_ms;
 }

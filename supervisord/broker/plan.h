@@ -23,7 +23,9 @@
 #define PLAN_LATE_MS  60000 /* later than this is missed, for "none" */
 
 struct plan_rule {
-	int64_t every_ms;        /* or 0: cron */
+	int64_t every_ms; /* or 0: cron */
+	bool aligned; /* `every` counts from 1970-01-01T00:00Z, on all machines
+		       * alike, not from when it was first planned */
 	const struct cron *cron; /* borrowed */
 	const struct zone *zone;
 	enum catch_up catch_up;

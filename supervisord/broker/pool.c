@@ -80,7 +80,8 @@ pool_idle(const struct pool *p)
 		if (p->counts[i] != 0)
 			return false;
 	return !p->configured && p->hands == 0 && p->submitting == 0 &&
-	       !p->refilling && !p->paused;
+	       !p->refilling && !p->paused && !p->served && p->claims == 0 &&
+	       !p->claiming && !p->due_asked && !p->stats_asked;
 }
 
 static void
@@ -166,7 +167,9 @@ pauses(struct pool *p)
 	}
 	if (!p->paused || p->paused_until_ms == 0)
 		return;
-	if (p->paused_until_ms <= c->wall_ms)
+	if (p->paused_until_ms <= c->wall_ms && p->config.shared)
+		core_shared_paused(p->broker, p->config.name, false, 0);
+	else if (p->paused_until_ms <= c->wall_ms)
 		core_pause(p->broker, p->config.name, false, 0, NULL, NULL);
 	else
 		core_wake_wall(c, p->paused_until_ms);
@@ -179,6 +182,7 @@ pool_tick(struct pool *p)
 	if (p->configured)
 		scale_tick(p);
 	window_look(p);
+	claims_tick(p);
 }
 
 /* What an instance can do, it can be asked for: the newest one's word counts.

@@ -32,6 +32,8 @@ void
 task_add(struct task *t)
 {
 	idmap_add(&t->pool->broker->core->tasks, &t->by_id, t->row.id);
+	if (id_shared(t->row.id))
+		t->pool->claims++;
 }
 
 void
@@ -44,6 +46,11 @@ task_forget(struct task *t)
 	window_remove(t);
 	if (t->pending > 0)
 		return; /* the last of them comes back here */
+	if (t->by_id.id != 0 && id_shared(t->row.id)) {
+		t->pool->claims--;
+		c->mine_again = c->mine_again || t->again;
+		pool_touch(t->pool);
+	}
 	idmap_remove(&c->tasks, &t->by_id);
 	list_remove(&t->claim);
 	task_row_done(&t->row);
@@ -60,31 +67,32 @@ pool_relaxed(const struct pool *p)
 /* --- when the store is not well ------------------------------------------- */
 
 bool
-put_well(const struct core *c)
+put_well(const struct core *c, bool shared)
 {
-	return c->sick_until <= c->mono;
+	return c->sick[shared].until <= c->mono;
 }
 
 void
-put_sick(struct core *c)
+put_sick(struct core *c, bool shared)
 {
+	struct sickness *s = &c->sick[shared];
+
 	core_clocks(c);
-	if (c->sick_until <= c->mono) {
+	if (s->until <= c->mono) {
 		/* Not one of many that failed together: longer than before. */
-		c->sick_pause = c->sick_pause == 0
-				    ? SICK_FIRST
-				    : MIN_OF(c->sick_pause * 2, SICK_MOST);
-		c->sick_until = c->mono + c->sick_pause;
+		s->pause = s->pause == 0 ? SICK_FIRST
+					 : MIN_OF(s->pause * 2, SICK_MOST);
+		s->until = c->mono + s->pause;
 	}
-	core_wake(c, c->sick_until);
+	core_wake(c, s->until);
 }
 
-static void
-keep(struct core *c, struct store_op *op)
+void
+put_keep(struct core *c, struct store_op *op)
 {
 	list_append(&c->kept, &op->link);
-	c->kept_count++;
-	put_sick(c);
+	c->sick[op->shared].kept++;
+	put_sick(c, op->shared);
 }
 
 static void fill_update(struct task *t, struct store_op *op);
@@ -93,30 +101,37 @@ void
 put_again(struct core *c)
 {
 	struct list *l, *tmp;
+	bool some = false;
 
-	if (list_empty(&c->kept))
-		return;
-	if (!put_well(c)) {
-		core_wake(c, c->sick_until);
-		return;
+	for (int i = 0; i < 2; i++) {
+		if (c->sick[i].kept == 0)
+			continue;
+		if (put_well(c, i))
+			some = true;
+		else
+			core_wake(c, c->sick[i].until);
 	}
+	if (!some)
+		return;
 	LIST_FOREACH(l, tmp, &c->kept) {
 		struct store_op *op = LIST_ENTRY(l, struct store_op, link);
 		struct task *t = op->arg;
 
+		if (!put_well(c, op->shared))
+			continue;
 		list_remove(l);
-		c->kept_count--;
+		c->sick[op->shared].kept--;
 		op->error = QERR_NONE;
 		if (op->kind == STORE_UPDATE) {
 			t->dirty = false;
-			if (t->ending) {
+			if (t->ending || t->lost) {
 				/* Its end says all that this would have. */
 				op->done(op);
 				continue;
 			}
 			fill_update(t, op);
 		}
-		store_add(c->broker->store, op);
+		stores_add(c->broker, op);
 	}
 	pools_touch(c);
 }
@@ -129,29 +144,44 @@ copied(const char *s)
 	return s != NULL ? strdup(s) : NULL;
 }
 
+/* A shared task that is ours no more, whatever the store says of it. */
+static bool
+op_lost(const struct store_op *op)
+{
+	return op->error != QERR_NONE && op->error != QERR_STORE &&
+	       op->error != QERR_NO_MEMORY;
+}
+
 static void
 updated(struct store_op *op)
 {
 	struct task *t = op->arg;
 	struct core *c = t->pool->broker->core;
+	bool lost = op->shared && op_lost(op);
 
 	if (op->error == QERR_STORE || op->error == QERR_NO_MEMORY) {
-		if (!t->ending && !t->dirty) {
+		if (!t->ending && !t->dirty && !t->lost) {
 			t->dirty = true;
-			keep(c, op);
+			put_keep(c, op);
 			return;
 		}
 	} else {
-		c->sick_pause = 0;
+		c->sick[op->shared].pause = 0;
 	}
 	store_op_free(op);
 	t->pending--;
+	if (lost || t->lost) {
+		claims_lost(t);
+		return;
+	}
 	if (t->pending > 0 || t->dirty)
 		return;
 	/* What is due later, or has ended meanwhile, is the store's alone. */
 	if (!t->ended && (t->place != PLACE_NOWHERE || t->ending))
 		return;
-	if (t->row.state == TASK_SCHEDULED)
+	if (id_shared(t->row.id))
+		claims_new(t->pool, &t->row);
+	else if (t->row.state == TASK_SCHEDULED)
 		due_note(c, t->row.due_ms);
 	task_forget(t);
 }
@@ -211,6 +241,7 @@ update_op(struct task *t)
 	}
 	op->done = updated;
 	op->arg = t;
+	op->shared = id_shared(t->row.id);
 	t->pending++;
 	return op;
 }
@@ -226,7 +257,7 @@ put_claim(struct task *t)
 	op->relaxed = true;
 	fill_claim(t, op);
 	t->claimed = true;
-	store_add(t->pool->broker->store, op);
+	stores_add(t->pool->broker, op);
 }
 
 bool
@@ -239,7 +270,21 @@ put_update(struct task *t)
 	op->relaxed = pool_relaxed(t->pool);
 	fill_update(t, op);
 	t->claimed = t->row.state == TASK_RUNNING;
-	store_add(t->pool->broker->store, op);
+	stores_add(t->pool->broker, op);
+	return true;
+}
+
+bool
+put_release(struct task *t)
+{
+	struct store_op *op = update_op(t);
+
+	if (op == NULL)
+		return false;
+	op->relaxed = op->release = true;
+	fill_update(t, op);
+	t->claimed = false;
+	stores_add(t->pool->broker, op);
 	return true;
 }
 
@@ -255,9 +300,9 @@ core_follow(struct broker *b, struct store_op *op)
 static void
 count_end(struct pool *p, const struct task *t, enum task_state state)
 {
-	p->counts[t->row.state]--;
+	count_one(p, t->row.id, t->row.state, -1);
 	if (!t->fleeting)
-		p->counts[state]++;
+		count_one(p, t->row.id, state, 1);
 	p->completed += state == TASK_DONE;
 	p->failed += state == TASK_FAILED;
 	meter_out(&p->meter, p->broker->core->mono);
@@ -277,7 +322,7 @@ ended(struct task *t, const struct task_change *ch, struct body *result,
 	t->row.result = body_hold(result);
 	t->row.result_json = json;
 	t->ended = true;
-	if (!t->fleeting)
+	if (!t->fleeting && !id_shared(t->row.id))
 		expiry_note(c, ch->expires_ms);
 	waits_end(c, t->row.id, QERR_NONE, &t->row);
 	task_forget(t);
@@ -291,11 +336,16 @@ finished(struct store_op *op)
 
 	core_clocks(c);
 	if (op->error == QERR_STORE || op->error == QERR_NO_MEMORY) {
-		keep(c, op);
+		put_keep(c, op);
 		return;
 	}
-	c->sick_pause = 0;
+	c->sick[op->shared].pause = 0;
 	t->pending--;
+	if (op->shared && op_lost(op)) {
+		store_op_free(op);
+		claims_lost(t);
+		return;
+	}
 	core_follow(c->broker, op);
 	ended(t, &op->change, op->result, op->result_json);
 	store_op_free(op);
@@ -321,6 +371,11 @@ put_end(struct task *t, enum task_state state, struct body *result, bool json)
 
 	core_clocks(b->core);
 	window_remove(t);
+	if (t->lost) {
+		/* What came out of it is nobody's. */
+		task_forget(t);
+		return;
+	}
 	t->ending = true;
 	if (t->fleeting) {
 		struct task_change ch = { .id = t->row.id };
@@ -335,21 +390,19 @@ put_end(struct task *t, enum task_state state, struct body *result, bool json)
 		log_error("%s: out of memory: task %llu has to run again",
 		    t->pool->config.name, (unsigned long long)t->row.id);
 		t->ending = false;
-		if (t->row.state == TASK_RUNNING) {
-			t->pool->counts[TASK_RUNNING]--;
-			t->pool->counts[TASK_QUEUED]++;
-			t->row.state = TASK_QUEUED;
-		}
+		if (t->row.state == TASK_RUNNING)
+			task_move(t, TASK_QUEUED);
 		window_push(t);
 		return;
 	}
 	op->done = finished;
 	op->arg = t;
 	op->relaxed = pool_relaxed(t->pool);
+	op->shared = id_shared(t->row.id);
 	fill_all(t, op);
 	fill_end(t, &op->change, state);
 	op->result = body_hold(result);
 	op->result_json = json;
 	t->pending++;
-	store_add(b->store, op);
+	stores_add(b, op);
 }

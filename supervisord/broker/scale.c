@@ -32,7 +32,7 @@ scale_tick(struct pool *p)
 {
 	struct core *c = p->broker->core;
 	struct autoscale_counts counts = {
-		.queued = p->counts[TASK_QUEUED],
+		.queued = p->counts[TASK_QUEUED] + p->told[TASK_QUEUED],
 		.instances = p->wanted,
 	};
 	struct autoscale_answer a;

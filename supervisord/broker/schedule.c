@@ -9,19 +9,20 @@
 #include "supervisord/base/json.h"
 #include "supervisord/base/log.h"
 #include "supervisord/broker/schedule_int.h"
+#include "supervisord/broker/stores.h"
 
 /* --- the config ----------------------------------------------------------- */
 
 /* What it is planned by, to see whether that has changed. NULL: no memory. */
 static char *
-when_of(const struct schedule_config *c)
+when_of(const struct schedule_config *c, bool shared)
 {
 	struct buf b;
 
 	buf_init(&b);
-	buf_fmt(&b, "%" PRId64 " %s %s", c->every_ms,
+	buf_fmt(&b, "%" PRId64 " %s %s%s", c->every_ms,
 	    c->cron != NULL ? c->cron : "-",
-	    c->timezone != NULL ? c->timezone : "UTC");
+	    c->timezone != NULL ? c->timezone : "UTC", shared ? " shared" : "");
 	return buf_take(&b);
 }
 
@@ -35,6 +36,7 @@ read_rule(struct schedule *s, const struct schedule_config *c)
 	zone_free(s->zone);
 	s->zone = NULL;
 	s->rule = (struct plan_rule){ .every_ms = c->every_ms,
+		.aligned = s->shared,
 		.cron = &s->cron,
 		.catch_up = c->catch_up,
 		.overlap = c->overlap,
@@ -69,8 +71,10 @@ copy(const char *text)
 static bool
 take_settings(struct schedule *s, const struct schedule_config *c)
 {
+	const struct pool_config *pool = broker_pool(s->b, c->worker);
+	bool shared = pool != NULL && pool->shared;
 	char *func = copy(c->func != NULL ? c->func : ""),
-	     *args = copy(c->args), *when = when_of(c);
+	     *args = copy(c->args), *when = when_of(c, shared);
 
 	if (func == NULL || when == NULL || (c->args != NULL && args == NULL)) {
 		free(func);
@@ -83,6 +87,7 @@ take_settings(struct schedule *s, const struct schedule_config *c)
 	s->func = func;
 	s->args = args;
 	memcpy(s->worker, c->worker, sizeof s->worker);
+	s->shared = shared;
 	s->priority = c->priority;
 	s->timeout_ms = c->timeout_ms;
 	if (s->when == NULL || strcmp(s->when, when) != 0) {
@@ -127,11 +132,12 @@ schedule_new(struct schedules *all, const struct schedule_config *c)
 	const struct store_schedule *found = found_of(all, c->name);
 	struct schedule *s = calloc(1, sizeof *s);
 
+	if (s != NULL)
+		s->b = all->b;
 	if (s == NULL || !take_settings(s, c)) {
 		free(s);
 		return NULL;
 	}
-	s->b = all->b;
 	memcpy(s->name, c->name, sizeof s->name);
 	list_init(&s->waiter.link);
 	list_init(&s->link);
@@ -157,7 +163,7 @@ forget(struct broker *b, uint32_t id)
 	if (op == NULL)
 		return;
 	op->schedule = id;
-	store_add(b->store, op);
+	stores_add(b, op);
 }
 
 static const struct schedule_config *
@@ -258,8 +264,20 @@ schedules_free(struct broker *b)
 
 /* --- for clients ---------------------------------------------------------- */
 
+uint32_t
+schedule_mark(const struct schedule *s)
+{
+	uint32_t mark = 2166136261U; /* FNV-1a */
+
+	if (!s->shared)
+		return s->id;
+	for (const char *p = s->name; *p != '\0'; p++)
+		mark = (mark ^ (uint8_t)*p) * 16777619U;
+	return mark != 0 ? mark : 1;
+}
+
 const char *
-schedules_name(const struct broker *b, uint32_t id)
+schedules_name(const struct broker *b, const struct task_row *row)
 {
 	struct list *l, *tmp;
 
@@ -268,7 +286,8 @@ schedules_name(const struct broker *b, uint32_t id)
 	LIST_FOREACH(l, tmp, &b->schedules->all) {
 		const struct schedule *s = LIST_ENTRY(l, struct schedule, link);
 
-		if (s->id == id)
+		if (s->shared == id_shared(row->id) &&
+		    schedule_mark(s) == row->schedule)
 			return s->name;
 	}
 	return NULL;

@@ -19,8 +19,8 @@ void schedules_configure(struct broker *b);
 
 void schedules_free(struct broker *b);
 
-/* Its name, or NULL: it is gone. */
-const char *schedules_name(const struct broker *b, uint32_t id);
+/* The name of the one whose run this task is, or NULL: it is gone. */
+const char *schedules_name(const struct broker *b, const struct task_row *row);
 
 /* The answer of `schedules`: an array. */
 void schedules_put(const struct broker *b, struct buf *out);

@@ -14,7 +14,8 @@ struct schedule {
 	uint32_t id; /* the store's */
 	char name[WORKER_NAME_MAX + 1], worker[WORKER_NAME_MAX + 1];
 	char *func, *args;
-	char *when; /* "every" or "cron" with its zone: planned by this */
+	char *when;  /* "every" or "cron" with its zone: planned by this */
+	bool shared; /* its worker's queue is */
 	uint8_t priority;
 	int64_t timeout_ms;
 	struct cron cron;
@@ -31,6 +32,7 @@ struct schedule {
 	bool changed;     /* to be planned anew when the step is done */
 	bool gone;        /* from the config */
 	bool troubled;    /* and the log says so already */
+	uint64_t fired;   /* shared: the run of this step, stored; 0 */
 	ev_periodic timer;
 };
 
@@ -47,6 +49,10 @@ void schedule_begin(struct schedule *s);
 
 /* Ends it: freed as soon as no answer is to come for it. */
 void schedule_drop(struct schedule *s);
+
+/* What tells of which schedule a task is: of a shared one the same everywhere.
+ */
+uint32_t schedule_mark(const struct schedule *s);
 
 void schedule_timer(struct ev_loop *loop, ev_periodic *w, int events);
 

@@ -8,6 +8,7 @@
 #include "supervisord/base/clock.h"
 #include "supervisord/base/log.h"
 #include "supervisord/broker/schedule_int.h"
+#include "supervisord/broker/stores.h"
 
 #define AGAIN_MS 1000 /* a try that failed for the store */
 #define LEAP_MS  2000 /* the wall clock went on by so much more than time */
@@ -187,7 +188,9 @@ take_step(struct schedule *s, struct store_op *op)
 {
 	bool run = s->step.what == PLAN_RUN;
 
-	if (run && op->existing == 0) {
+	if (s->fired != 0) {
+		/* It was told of when it was made. */
+	} else if (run && op->existing == 0) {
 		s->last_task = op->row->id;
 		tell(s, op->row);
 		if (s->b->schedules != NULL) /* else all ends just now */
@@ -233,7 +236,7 @@ submission_of(const struct schedule *s)
 	sub->json = true;
 	sub->priority = s->priority;
 	sub->timeout_ms = s->timeout_ms;
-	sub->schedule = s->id;
+	sub->schedule = schedule_mark(s);
 	sub->fire_ms = s->step.at_ms;
 	sub->missed = s->plan.missed + s->step.missed;
 	if (s->args != NULL)
@@ -242,6 +245,14 @@ submission_of(const struct schedule *s)
 		return sub;
 	submission_free(sub);
 	return NULL;
+}
+
+static void
+task_row_free(struct task_row *row)
+{
+	if (row != NULL)
+		task_row_done(row);
+	free(row);
 }
 
 /* The run's row. Its worker's queue may be full: a run is not left out for
@@ -253,7 +264,7 @@ row_of(const struct schedule *s)
 	struct task_row *row = calloc(1, sizeof *row);
 
 	if (sub != NULL && row != NULL) {
-		row->id = store_new_id(s->b->store);
+		row->id = stores_new_id(s->b, s->shared);
 		if (row->id != 0 && core_complete(sub, row, s->b)) {
 			submission_free(sub);
 			return row;
@@ -265,27 +276,99 @@ row_of(const struct schedule *s)
 	return NULL;
 }
 
+/* The plan, which is this supervisord's own, moves on. */
 static void
-put_step(struct schedule *s, const struct plan_step *step)
+put_move(struct schedule *s, struct task_row *row)
 {
 	struct store_op *op = store_op_new(STORE_FIRE);
 
-	s->step = *step;
-	if (op != NULL && step->what == PLAN_RUN)
-		op->row = row_of(s);
-	if (op == NULL || (step->what == PLAN_RUN && op->row == NULL)) {
-		store_op_free(op);
+	if (op == NULL) {
+		task_row_free(row);
 		try_again(s);
 		return;
 	}
+	op->row = row;
 	op->schedule = s->id;
-	op->fire_ms = step->at_ms;
-	op->next_fire_ms = step->next_ms;
-	op->now_ms = step->at_ms;
+	op->fire_ms = s->step.at_ms;
+	op->next_fire_ms = s->step.next_ms;
+	op->now_ms = s->step.at_ms;
+	/* Where it was run is known by its task alone. */
+	op->existing = row == NULL ? s->fired : 0;
 	op->done = stepped;
 	op->arg = s;
 	s->pending++;
-	store_add(s->b->store, op);
+	stores_add(s->b, op);
+}
+
+/* Whoever of those who share its queue comes first has made the run of this
+ * time; then each one's plan moves on. */
+static void
+fired(struct store_op *op)
+{
+	struct schedule *s = op->arg;
+	bool well = op->error == QERR_NONE;
+
+	if (well) {
+		s->fired = op->existing != 0 ? op->existing : op->row->id;
+		s->last_task = s->fired;
+		if (op->existing == 0) {
+			tell(s, op->row);
+			if (s->b->schedules != NULL)
+				core_accept(s->b, op->row);
+		}
+	}
+	store_op_free(op);
+	if (!answered(s))
+		return;
+	if (well)
+		put_move(s, NULL);
+	else
+		try_again(s);
+}
+
+static void
+put_fire(struct schedule *s, struct task_row *row)
+{
+	struct store_op *op = store_op_new(STORE_FIRE);
+
+	if (op != NULL)
+		op->text = strdup(s->name);
+	if (op == NULL || op->text == NULL) {
+		store_op_free(op);
+		task_row_free(row);
+		try_again(s);
+		return;
+	}
+	op->shared = true;
+	op->row = row;
+	memcpy(op->worker, row->worker, sizeof op->worker);
+	op->schedule = row->schedule;
+	op->fire_ms = s->step.at_ms;
+	op->next_fire_ms = s->step.next_ms;
+	op->done = fired;
+	op->arg = s;
+	s->pending++;
+	stores_add(s->b, op);
+}
+
+static void
+put_step(struct schedule *s, const struct plan_step *step)
+{
+	struct task_row *row = NULL;
+
+	s->step = *step;
+	s->fired = 0;
+	if (step->what == PLAN_RUN) {
+		row = row_of(s);
+		if (row == NULL) {
+			try_again(s);
+			return;
+		}
+	}
+	if (row != NULL && s->shared)
+		put_fire(s, row);
+	else
+		put_move(s, row);
 }
 
 static void

@@ -13,7 +13,8 @@
 #include "supervisord/broker/hands.h"
 #include "supervisord/broker/limits.h"
 #include "supervisord/broker/schedule.h"
-#include "supervisord/broker/store.h"
+#include "supervisord/broker/start_shared.h"
+#include "supervisord/broker/stores.h"
 
 void
 start_configure(struct broker *b, int fd)
@@ -33,6 +34,7 @@ start_configure(struct broker *b, int fd)
 	config_swap(b, &next);
 	log_setup((enum log_level)b->log_level, b->log_json, -1);
 	if (b->running) {
+		start_shared(b);
 		core_configure(b);
 		hands_configure(b);
 		clients_configure(b);
@@ -117,6 +119,8 @@ turn_ends(struct ev_loop *loop, ev_prepare *w, int events)
 	core_turn(b);
 	hands_turn(b);
 	store_flush(b->store);
+	if (b->shared != NULL)
+		shared_flush(b->shared);
 	clients_turn(b);
 }
 
@@ -126,6 +130,9 @@ open_parts(struct broker *b, const struct store_found *found)
 	int r = core_new(b, found), listen_fd = b->listen_fd;
 
 	if (r < 0 || (r = open_flights(b)) < 0)
+		return r;
+	r = start_shared(b);
+	if (r < 0)
 		return r;
 	b->running = true;
 	hands_told(b);
@@ -171,6 +178,7 @@ start_end(struct broker *b)
 	if (b->store != NULL) {
 		if (b->flights != NULL)
 			hands_turn(b);
+		start_shared_end(b);
 		store_stop(b->store);
 		b->store = NULL;
 	}

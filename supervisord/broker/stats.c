@@ -55,7 +55,10 @@ fill(struct pool *p, struct pool_stats *s)
 		.functions = (const char *const *)p->functions,
 	};
 	for (size_t i = 0; i < TASK_STATES; i++)
-		s->counts[i] = p->counts[i];
+		s->counts[i] = p->counts[i] + p->told[i];
+	s->shared = p->config.shared;
+	if (p->claims > 0)
+		s->here = p->queue.count + p->parked + p->loners_count;
 	if (!p->paused && p->storm_until != 0)
 		s->paused_until_ms =
 		    c->wall_ms + (p->storm_until - c->mono) / NS_PER_MS;

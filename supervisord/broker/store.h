@@ -47,7 +47,8 @@ enum store_kind {
 		       * that task's id and state and is no member */
 	STORE_POOL,   /* worker: paused, paused_until_ms */
 	STORE_FIRE,   /* a schedule's run and its next time, in one: row, or no
-		       * row to only move on; existing != 0: ran before;
+		       * row to only move on (existing given: the run is in
+		       * the shared store); existing != 0: ran before;
 		       * now_ms != 0: the schedule's new anchor */
 	STORE_EXPIRE, /* now_ms, limit: deletes (rows: id, worker, state);
 		       * next_due_ms: the next to expire */
@@ -56,8 +57,8 @@ enum store_kind {
 		       * the newest), limit: newest first, without payload and
 		       * result */
 	STORE_SCHEDULE, /* store_schedule_id's own */
-	STORE_MINE,  /* of a shared store alone: redis/shared.h */
-	STORE_STATS, /* the same */
+	STORE_MINE,     /* of a shared store alone: redis/shared.h */
+	STORE_STATS,    /* the same */
 	STORE_KINDS
 };
 

@@ -44,42 +44,49 @@ check_sizes(const struct submission *s)
 static bool
 is_full(const struct pool *p, uint64_t more)
 {
-	return p->config.max_queue > 0 && p->counts[TASK_QUEUED] +
-						  p->counts[TASK_SCHEDULED] +
-						  p->submitting + more >
-					      p->config.max_queue;
+	return p->config.max_queue > 0 &&
+	       p->counts[TASK_QUEUED] + p->counts[TASK_SCHEDULED] +
+		       p->told[TASK_QUEUED] + p->told[TASK_SCHEDULED] +
+		       p->submitting + more >
+		   p->config.max_queue;
 }
 
-static bool
-all_take_tasks(struct broker *b, const json_t *then)
+static enum queue_error
+check_all(struct broker *b, const json_t *then, bool shared)
 {
 	const char *worker = json_string_value(json_object_get(then, "worker"));
+	const json_t *next = json_object_get(then, "then");
 	struct pool *p = worker != NULL ? pool_find(b->core, worker) : NULL;
+	enum queue_error e = QERR_NONE;
 	json_t *one;
 	size_t i;
 
 	if (!json_is_array(then)) {
-		return p != NULL && p->configured &&
-		       (json_object_get(then, "then") == NULL ||
-			   all_take_tasks(b, json_object_get(then, "then")));
+		if (p == NULL || !p->configured)
+			return QERR_NO_THEN;
+		/* It comes to be with the end of the one before, in one. */
+		if (p->config.shared != shared)
+			return QERR_OTHER_STORE;
+		return next != NULL ? check_all(b, next, shared) : QERR_NONE;
 	}
 	json_array_foreach(then, i, one)
 	{
-		if (!all_take_tasks(b, one))
-			return false;
+		if (e == QERR_NONE)
+			e = check_all(b, one, shared);
 	}
-	return true;
+	return e;
 }
 
 /* Said to who submits it: later there is nobody who could be told. */
 static enum queue_error
-check_then(struct broker *b, const char *text)
+check_then(struct broker *b, const char *text, bool shared)
 {
 	json_t *then = text != NULL ? json_loads(text, 0, NULL) : NULL;
-	bool fits = then == NULL || all_take_tasks(b, then);
+	enum queue_error e =
+	    then != NULL ? check_all(b, then, shared) : QERR_NONE;
 
 	json_decref(then);
-	return fits ? QERR_NONE : QERR_NO_THEN;
+	return e;
 }
 
 static enum queue_error
@@ -96,7 +103,7 @@ check(struct broker *b, const struct submission *s, struct pool **ret)
 	e = check_function(p, s);
 	if (e == QERR_NONE)
 		e = check_sizes(s);
-	return e == QERR_NONE ? check_then(b, s->then) : e;
+	return e == QERR_NONE ? check_then(b, s->then, p->config.shared) : e;
 }
 
 enum queue_error
@@ -114,8 +121,9 @@ core_check(struct broker *b, const struct submission *s)
 static bool
 is_fleeting(const struct pool *p, const struct task_row *row)
 {
-	return p->config.durability == DURABLE_NONE && row->key == NULL &&
-	       row->then == NULL && row->group == 0 && row->schedule == 0 &&
+	return p->config.durability == DURABLE_NONE && !p->config.shared &&
+	       row->key == NULL && row->then == NULL && row->group == 0 &&
+	       row->schedule == 0 &&
 	       p->queue.count < 2 * core_sizes.window_keep;
 }
 
@@ -128,8 +136,11 @@ arrived(struct task *t)
 
 	p->submitted++;
 	meter_in(&p->meter, c->mono);
-	p->counts[t->row.state]++;
-	if (t->row.state == TASK_QUEUED) {
+	count_one(p, t->row.id, t->row.state, 1);
+	if (id_shared(t->row.id)) {
+		claims_new(p, &t->row);
+		task_forget(t);
+	} else if (t->row.state == TASK_QUEUED) {
 		t->ready_mono = c->mono;
 		window_enter(t);
 	} else if (!t->fleeting) {
@@ -140,7 +151,7 @@ arrived(struct task *t)
 		t->place = PLACE_DUE;
 		core_wake_wall(c, t->row.due_ms);
 	} else {
-		p->counts[t->row.state]--;
+		count_one(p, t->row.id, t->row.state, -1);
 		task_forget(t);
 	}
 }
@@ -162,15 +173,15 @@ submitted(struct store_op *op)
 
 	core_clocks(t->pool->broker->core);
 	op->row = NULL; /* it is the task's */
-	store_op_free(op);
 	t->pool->submitting--;
-	if (e == QERR_NONE && !existed) {
+	claims_told(t->pool, op);
+	if (e == QERR_STORE)
+		put_sick(t->pool->broker->core, op->shared);
+	store_op_free(op);
+	if (e == QERR_NONE && !existed)
 		arrived(t);
-	} else {
-		if (e == QERR_STORE)
-			put_sick(t->pool->broker->core);
+	else
 		task_forget(t);
-	}
 	w->done(w->arg, e, e == QERR_NONE ? id : 0, existed);
 	free(w);
 }
@@ -188,10 +199,14 @@ put_submit(struct task *t, core_submitted_fn *done, void *arg)
 	*w = (struct pending){ t, done, arg };
 	op->row = &t->row;
 	op->relaxed = pool_relaxed(t->pool);
+	op->shared = t->pool->config.shared;
+	if (op->shared)
+		op->limit = (uint32_t)MIN_OF(
+		    t->pool->config.max_queue, (uint64_t)UINT32_MAX);
 	op->done = submitted;
 	op->arg = w;
 	t->pool->submitting++;
-	store_add(t->pool->broker->store, op);
+	stores_add(t->pool->broker, op);
 	return QERR_NONE;
 }
 
@@ -205,7 +220,8 @@ core_submit(
 	enum queue_error e = check(b, s, &p);
 
 	core_clocks(c);
-	if (e == QERR_NONE && is_full(p, 1))
+	/* A shared queue's store knows how full it is. */
+	if (e == QERR_NONE && !p->config.shared && is_full(p, 1))
 		e = QERR_FULL;
 	if (e == QERR_NONE) {
 		t = task_new(p);
@@ -213,7 +229,7 @@ core_submit(
 	}
 	if (e == QERR_NONE) {
 		defaults_apply(&p->config, s, c->wall_ms, &t->row);
-		t->row.id = store_new_id(b->store);
+		t->row.id = stores_new_id(b, p->config.shared);
 		t->fleeting = is_fleeting(p, &t->row);
 		if (t->row.id == 0)
 			e = QERR_STORE;
@@ -247,11 +263,13 @@ core_accept(struct broker *b, struct task_row *row)
 		arrived(t);
 		return;
 	}
-	if (p != NULL) {
+	if (p != NULL && id_shared(row->id)) {
+		claims_new(p, row);
+	} else if (p != NULL) {
 		p->counts[row->state]++;
 		window_lower(p, row->rank, row->id);
 	}
-	if (row->state == TASK_SCHEDULED)
+	if (row->state == TASK_SCHEDULED && !id_shared(row->id))
 		due_note(c, row->due_ms);
 	task_row_done(row);
 }
@@ -295,16 +313,24 @@ grouped(struct store_op *op)
 	if (op->error == QERR_NONE)
 		core_follow(g->broker, op);
 	else if (op->error == QERR_STORE)
-		put_sick(c);
+		put_sick(c, op->shared);
 	g->done(g->arg, op->error, op->error == QERR_NONE ? op->group : 0,
 	    g->ids, op->error == QERR_NONE ? g->count : 0);
 	group_free(g);
 	store_op_free(op);
 }
 
+static void
+group_uncount(struct broker *b, struct submission **s, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		pool_find(b->core, s[i]->worker)->submitting--;
+}
+
 /* All can be taken, with those of the same worker before them. */
 static enum queue_error
-group_check(struct broker *b, struct submission **s, size_t count)
+group_check(
+    struct broker *b, struct submission **s, size_t count, bool *ret_shared)
 {
 	enum queue_error e = count > 0 ? QERR_NONE : QERR_BAD_VALUE;
 
@@ -314,6 +340,10 @@ group_check(struct broker *b, struct submission **s, size_t count)
 		e = check(b, s[i], &p);
 		if (e == QERR_NONE && is_full(p, 1))
 			e = QERR_FULL;
+		if (e == QERR_NONE && i == 0)
+			*ret_shared = p->config.shared;
+		if (e == QERR_NONE && p->config.shared != *ret_shared)
+			e = QERR_OTHER_STORE;
 		if (e == QERR_NONE)
 			p->submitting++;
 		else
@@ -321,12 +351,11 @@ group_check(struct broker *b, struct submission **s, size_t count)
 	}
 	if (e == QERR_NONE)
 		return e;
-	for (size_t i = 0; i < count; i++)
-		pool_find(b->core, s[i]->worker)->submitting--;
+	group_uncount(b, s, count);
 	return e;
 }
 
-static void
+static bool
 group_fill(struct broker *b, struct store_op *op, struct group *g,
     struct submission *s)
 {
@@ -334,55 +363,71 @@ group_fill(struct broker *b, struct store_op *op, struct group *g,
 	struct task_row *row = &op->rows[op->count];
 
 	defaults_apply(&p->config, s, b->core->wall_ms, row);
-	row->id = store_new_id(b->store);
+	row->id = stores_new_id(b, op->shared);
 	row->group = op->group;
 	op->relaxed = op->relaxed && pool_relaxed(p);
 	g->ids[op->count++] = row->id;
+	return row->id != 0;
+}
+
+static enum queue_error
+put_group(struct broker *b, struct submission **s, size_t count, bool shared,
+    char **then, struct group *g)
+{
+	struct store_op *op = store_op_new(STORE_GROUP);
+	bool named;
+
+	if (op != NULL)
+		op->rows = calloc(count, sizeof(*op->rows));
+	if (op == NULL || op->rows == NULL) {
+		store_op_free(op);
+		return QERR_NO_MEMORY;
+	}
+	op->relaxed = true;
+	op->shared = shared;
+	op->group = stores_new_id(b, shared);
+	named = op->group != 0;
+	for (size_t i = 0; i < count; i++)
+		named = group_fill(b, op, g, s[i]) && named;
+	if (!named) {
+		store_op_free(op);
+		return QERR_STORE;
+	}
+	op->text = *then;
+	*then = NULL;
+	op->done = grouped;
+	op->arg = g;
+	stores_add(b, op);
+	return QERR_NONE;
 }
 
 void
 core_submit_group(struct broker *b, struct submission **s, size_t count,
     char *then, core_group_fn *done, void *arg)
 {
-	enum queue_error e = check_then(b, then);
 	struct group *g = NULL;
-	struct store_op *op = NULL;
+	bool shared = false;
+	enum queue_error e = group_check(b, s, count, &shared);
 
 	core_clocks(b->core);
-	if (e == QERR_NONE)
-		e = group_check(b, s, count);
 	if (e == QERR_NONE) {
-		g = calloc(1, sizeof(*g));
-		op = store_op_new(STORE_GROUP);
-		if (g != NULL)
-			g->ids = calloc(count, sizeof(*g->ids));
-		if (op != NULL)
-			op->rows = calloc(count, sizeof(*op->rows));
-		if (g == NULL || op == NULL || g->ids == NULL ||
-		    op->rows == NULL) {
-			for (size_t i = 0; i < count; i++)
-				pool_find(b->core, s[i]->worker)->submitting--;
-			e = QERR_NO_MEMORY;
+		e = check_then(b, then, shared);
+		if (e == QERR_NONE) {
+			g = calloc(1, sizeof(*g));
+			e = g != NULL ? QERR_NONE : QERR_NO_MEMORY;
 		}
+		if (e == QERR_NONE) {
+			*g = (struct group){ b, done, arg,
+				calloc(count, sizeof(*g->ids)), count };
+			e = g->ids != NULL
+				? put_group(b, s, count, shared, &then, g)
+				: QERR_NO_MEMORY;
+		}
+		if (e != QERR_NONE)
+			group_uncount(b, s, count);
 	}
-	if (e == QERR_NONE) {
-		op->relaxed = true;
-		op->group = store_new_id(b->store);
-		for (size_t i = 0; i < count; i++)
-			group_fill(b, op, g, s[i]);
-		op->text = then;
-		then = NULL;
-		g->broker = b;
-		g->done = done;
-		g->arg = arg;
-		g->count = count;
-		op->done = grouped;
-		op->arg = g;
-		store_add(b->store, op);
-	} else {
+	if (e != QERR_NONE) {
 		group_free(g);
-		if (op != NULL)
-			store_op_free(op);
 		done(arg, e, 0, NULL, 0);
 	}
 	for (size_t i = 0; i < count; i++)

@@ -136,7 +136,7 @@ task_put(struct buf *out, const struct broker *b, const struct task_row *row,
 	put_number(out, "parent", row->parent);
 	put_number(out, "group", row->group);
 	jw_kv_string(out, "schedule",
-	    row->schedule != 0 ? schedules_name(b, row->schedule) : NULL);
+	    row->schedule != 0 ? schedules_name(b, row) : NULL);
 	jw_object_end(out);
 }
 

@@ -36,7 +36,8 @@ window_lower(struct pool *p, int64_t rank, uint64_t id)
 static bool
 droppable(const struct task *t)
 {
-	return !t->fleeting && t->pending == 0 && !t->alone && !t->released;
+	return !t->fleeting && t->pending == 0 && !t->alone && !t->released &&
+	       !id_shared(t->row.id);
 }
 
 /* Gives the far end of the window up. */
@@ -74,6 +75,9 @@ window_push(struct task *t)
 		if (droppable(t)) {
 			window_lower(p, t->row.rank, t->row.id);
 			task_forget(t);
+		} else if (id_shared(t->row.id)) {
+			t->again = true;
+			put_release(t);
 		}
 		return;
 	}
@@ -172,7 +176,7 @@ refilled(struct store_op *op)
 	core_clocks(c);
 	p->refilling = false;
 	if (op->error != QERR_NONE) {
-		put_sick(c);
+		put_sick(c, false);
 		store_op_free(op);
 		pool_touch(p);
 		return;
@@ -214,8 +218,8 @@ window_look(struct pool *p)
 	    (p->queue.count >= core_sizes.window_low ||
 		p->parked >= PARKED_MAX || p->bytes >= WINDOW_BYTES))
 		return;
-	if (!put_well(c)) {
-		core_wake(c, c->sick_until);
+	if (!put_well(c, false)) {
+		core_wake(c, c->sick[0].until);
 		return;
 	}
 	op = store_op_new(STORE_REFILL);
@@ -232,5 +236,5 @@ window_look(struct pool *p)
 	op->arg = p;
 	p->refilling = true;
 	p->lowered = false;
-	store_add(p->broker->store, op);
+	stores_add(p->broker, op);
 }

@@ -100,6 +100,7 @@ print_table(const json_t *list, const struct column *columns, size_t n)
 static void
 print_remarks(const json_t *list)
 {
+	bool warned[2] = { false, false }; /* of either store once */
 	json_t *row;
 	size_t i;
 
@@ -107,13 +108,21 @@ print_remarks(const json_t *list)
 	{
 		const char *why = ctl_text(row, "paused_why");
 		const char *store = ctl_text(row, "store");
+		const char *shared = ctl_text(row, "shared");
 
 		if (json_is_true(json_object_get(row, "paused")))
 			ctl_put_line(stdout, "%s is paused%s%s",
 			    ctl_text(row, "worker"), why[0] != '\0' ? ": " : "",
 			    why);
-		if (i == 0 && store[0] != '\0' && strcmp(store, "ok") != 0)
-			ctl_put_line(stderr, "warning: %s", store);
+		if (shared[0] != '\0')
+			ctl_put_line(stdout, "%s is shared, in %s",
+			    ctl_text(row, "worker"), shared);
+		if (store[0] != '\0' && strcmp(store, "ok") != 0 &&
+		    !warned[shared[0] != '\0']) {
+			warned[shared[0] != '\0'] = true;
+			ctl_put_line(stderr, "warning: %s%s%s", shared,
+			    shared[0] != '\0' ? ": " : "", store);
+		}
 	}
 }
 

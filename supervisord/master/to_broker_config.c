@@ -116,6 +116,7 @@ put_pool(struct buf *b, const struct worker *w)
 	put_double(b, "recycle_jitter", w->recycle.jitter);
 	put_autoscale(b, &w->autoscale);
 	jw_kv_int(b, "instances", w->processes);
+	jw_kv_bool(b, "shared", t->store != NULL);
 	jw_object_end(b);
 }
 
@@ -150,6 +151,15 @@ put_files(struct buf *b, const struct settings *s)
 	jw_kv_string(b, "store_path", path);
 }
 
+static void
+put_shared(struct buf *b, const struct fleet *fleet)
+{
+	if (fleet->shared_store == NULL)
+		return;
+	jw_kv_string(b, "shared_url", fleet->shared_store);
+	put_ms(b, "lease_ms", fleet->shared_lease);
+}
+
 void
 to_broker_write_config(const struct master *m, struct buf *b)
 {
@@ -158,6 +168,7 @@ to_broker_write_config(const struct master *m, struct buf *b)
 
 	jw_object(b);
 	put_files(b, s);
+	put_shared(b, fleet);
 	jw_key(b, "log");
 	jw_object(b);
 	jw_kv_int(b, "level", s->log_level);

@@ -220,13 +220,13 @@ a_sick_store_refuses_and_what_is_done_waits(void **state)
 		rig_commit(r);
 	}
 	assert_int_equal(waited.ended, 0);
-	assert_int_equal(r->b.core->kept_count, 1);
+	assert_int_equal(r->b.core->sick[0].kept, 1);
 	assert_true(r->store.puts[STORE_FINISH] < 11);
 	r->store.broken = false;
 	rig_pass(r, 2000);
 	assert_int_equal(waited.ended, 1);
 	assert_int_equal(r->store.rows[id].state, TASK_DONE);
-	assert_int_equal(r->b.core->kept_count, 0);
+	assert_int_equal(r->b.core->sick[0].kept, 0);
 	rig_free(r);
 }
 

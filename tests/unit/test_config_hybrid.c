@@ -385,9 +385,24 @@ static const struct {
 	{ "command = \"x\"; tasks = { durability = \"some\"; };",
 	    ".tasks.durability: \"some\" is not known (did you mean "
 	    "\"none\"?)" },
+	{ "command = \"x\"; tasks = { store = \"redis\"; };",
+	    ".tasks.store: neither \"local\" nor the URL of a Redis "
+	    "(\"redis://HOST/0\", \"unix:///PATH\")" },
+	{ "command = \"x\"; tasks = { store = \"rediss://h\"; };",
+	    ".tasks.store: rediss:// (TLS) is not supported: let a tunnel "
+	    "(stunnel, ssh, WireGuard) carry redis://" },
+	{ "command = \"x\"; tasks = { store = \"redis://u:secret@/0\"; };",
+	    ".tasks.store: the host is missing" },
+#ifdef WITH_HIREDIS
+	{ "command = \"x\"; tasks = { store = \"redis://h\"; lease = "
+	  "\"100ms\"; };",
+	    ".tasks.lease: shorter than half a second: a lease has to outlast "
+	    "a restart of the broker" },
+#else
 	{ "command = \"x\"; tasks = { store = \"redis://h\"; };",
-	    ".tasks.store: \"redis://h\" is not supported yet: tasks are kept "
-	    "in the \"local\" store" },
+	    ".tasks.store: this supervisord was built without hiredis: tasks "
+	    "can only be kept in the \"local\" store" },
+#endif
 	{ "command = \"x\"; recycle = { max_tasks = 5; };",
 	    ".recycle.max_tasks: needs a worker with tasks { } or a module" },
 	{ "command = \"x\"; recycle = { max_memory = 512; };",

@@ -79,6 +79,25 @@ put_rates(struct buf *b, const struct pool_stats *s)
 	jw_kv_seconds(b, "oldest", s->oldest_ms * NS_PER_MS);
 }
 
+/* Where its tasks are, and how that is. */
+static void
+put_store(
+    struct buf *b, const struct broker *broker, const struct pool_stats *s)
+{
+	bool well = s->shared ? broker->shared_well : broker->store_well;
+
+	jw_kv_string(b, "store",
+	    well        ? "ok"
+	    : s->shared ? broker->shared_words
+			: broker->store_words);
+	if (!s->shared) {
+		jw_kv_null(b, "shared");
+		return;
+	}
+	jw_kv_string(b, "shared", broker->shared_name);
+	jw_kv_int(b, "claimed", s->here);
+}
+
 static void
 put_one(const struct pool_stats *s, void *arg)
 {
@@ -95,23 +114,35 @@ put_one(const struct pool_stats *s, void *arg)
 	jw_kv_int(b, "busy", s->busy);
 	put_rates(b, s);
 	put_functions(b, s->functions);
-	jw_kv_string(b, "store", l->b->store_well ? "ok" : l->b->store_words);
+	put_store(b, l->b, s);
 	jw_object_end(b);
 }
 
+/* Counts of a shared queue that could not be asked for now are those that were
+ * told last. */
 static void
-run(struct call *c)
+counted(void *arg, enum queue_error e)
 {
+	struct call *c = arg;
 	struct list_of_queues l = { .b = c->b };
-	const char *worker;
+	const char *worker =
+	    json_string_value(json_object_get(c->params, "worker"));
 
-	if (!call_worker(c, false, &worker))
-		return;
+	(void)e;
 	buf_init(&l.out);
 	jw_array(&l.out);
 	core_stats(c->b, worker, put_one, &l);
 	jw_array_end(&l.out);
 	call_reply(c, &l.out);
+}
+
+static void
+run(struct call *c)
+{
+	const char *worker;
+
+	if (call_worker(c, false, &worker))
+		core_refresh(c->b, worker, counted, c);
 }
 
 const struct method method_queue = { "queue", true, run };

@@ -8,6 +8,7 @@
 #include "supervisord/base/units.h"
 #include "supervisord/broker/cmd/cmd.h"
 #include "supervisord/broker/hands.h"
+#include "supervisord/broker/stores.h"
 
 #define DEAD_SHOWN 3
 
@@ -75,6 +76,19 @@ tell_thread(const struct thread_info *info, void *arg)
 }
 
 static void
+tell_store(struct buf *text, const struct broker *b)
+{
+	buf_fmt(text, "Its queue is shared, in %s", b->shared_name);
+	if (b->shared_well)
+		buf_str(text, ".\n");
+	else
+		buf_fmt(text,
+		    ", which is not to be used now: %s. No task is "
+		    "accepted or begun until it is.\n",
+		    b->shared_words);
+}
+
+static void
 tell_pool(const struct pool_stats *stats, void *arg)
 {
 	struct story *s = arg;
@@ -89,6 +103,8 @@ tell_pool(const struct pool_stats *stats, void *arg)
 		buf_fmt(&s->text, "%llu task%s wait%s for %s.\n", queued,
 		    queued == 1 ? "" : "s", queued == 1 ? "s" : "",
 		    stats->worker);
+	if (stats->shared)
+		tell_store(&s->text, s->b);
 }
 
 static void
@@ -169,11 +185,12 @@ why_instance(struct call *c, const char *instance)
 	if (colon != NULL)
 		tell_hand(s, hands_find(c->b, instance));
 	core_stats(c->b, op->worker, tell_pool, s);
+	op->shared = broker_pool(c->b, op->worker)->shared;
 	op->states = 1U << TASK_DEAD;
 	op->limit = DEAD_SHOWN;
 	op->done = dead_found;
 	op->arg = c;
-	store_add(c->b->store, op);
+	stores_add(c->b, op);
 }
 
 /* --- a task --------------------------------------------------------------- */
@@ -205,8 +222,10 @@ tell_running(
 {
 	char time[UNITS_TEXT];
 
-	buf_fmt(text, " It runs in %s",
-	    row->instance[0] != '\0' ? row->instance : "an instance");
+	buf_fmt(text, " It runs in %s%s",
+	    row->instance[0] != '\0' ? row->instance : "an instance",
+	    id_shared(row->id) && live == NULL ? " of another supervisord"
+					       : "");
 	if (live != NULL && live->begun)
 		buf_fmt(text, ", thread %u", live->thread);
 	if (live != NULL && live->sent_mono != 0)
@@ -230,6 +249,12 @@ tell_state(struct buf *text, struct broker *b, const struct task_row *row,
 
 	switch ((enum task_state)row->state) {
 	case TASK_QUEUED:
+		if (id_shared(row->id) && live == NULL) {
+			buf_str(text, " It waits for whoever has a thread "
+				      "free first of those who share its "
+				      "queue.");
+			break;
+		}
 		core_stats(b, row->worker, tell_pool_of_task, text);
 		if (live != NULL && live->place == PLACE_PARKED)
 			buf_fmt(text,
@@ -263,6 +288,11 @@ task_found(void *arg, enum queue_error e, const struct task_row *row,
 	struct call *c = arg;
 	struct buf text;
 
+	if (e == QERR_STORE && !c->b->shared_well) {
+		call_fail(c, e, "the shared store %s can't be asked: %s",
+		    c->b->shared_name, c->b->shared_words);
+		return;
+	}
 	if (e != QERR_NONE || row == NULL) {
 		call_fail(c, e, NULL);
 		return;

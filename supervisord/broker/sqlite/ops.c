@@ -353,6 +353,8 @@ fire(struct store *s, struct store_op *op)
 		op->row->fire_ms = op->fire_ms;
 		rc = row_insert(&s->db, op->row, &op->existing, &state);
 		last = op->existing == 0 ? op->row->id : 0;
+	} else {
+		last = op->existing; /* its run is in another store */
 	}
 	if (rc != SQLITE_OK ||
 	    (stmt = db_sql(&s->db, SQL_SCHEDULE_MOVE, &rc)) == NULL)
