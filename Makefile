@@ -27,6 +27,12 @@ else ifeq ($(FLAVOUR),tsan)
 D := build/tsan
 FLAVOUR_CFLAGS = -O1 -g -fsanitize=thread -DTEST_BUILD
 FLAVOUR_LDFLAGS = -fsanitize=thread
+else ifeq ($(FLAVOUR),fuzz)
+# What `make fuzz` runs: the targets of tests/fuzz with libFuzzer.
+D := build/fuzz
+CC = clang-14
+FLAVOUR_CFLAGS = -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined -fno-omit-frame-pointer -DTEST_BUILD
+FLAVOUR_LDFLAGS = -fsanitize=address,undefined
 else
 $(error FLAVOUR is release, asan or tsan, not "$(FLAVOUR)")
 endif
@@ -175,8 +181,13 @@ $(UNIT_BIN): $(D)/tests/%: $(OBJ)/tests/unit/%.o $(call archive,$(ROOMS))
 $(SIM_BIN): $(D)/tests/%: $(OBJ)/tests/sim/%.o $(call archive,$(ROOMS))
 	$(Q)$(call link,$(PIE_LDFLAGS),$(TEST_LIBS))
 # The fuzz targets run their corpus here; `make fuzz` builds them for libFuzzer.
-$(FUZZ_BIN): $(D)/tests/%: $(OBJ)/tests/fuzz/%.o $(OBJ)/tests/fuzz/replay.o $(call archive,$(ROOMS))
-	$(Q)$(call link,$(PIE_LDFLAGS),$(TEST_LIBS))
+ifeq ($(FLAVOUR),fuzz)
+FUZZ_MAIN_LDFLAGS = -fsanitize=fuzzer
+else
+FUZZ_MAIN = $(OBJ)/tests/fuzz/replay.o
+endif
+$(FUZZ_BIN): $(D)/tests/%: $(OBJ)/tests/fuzz/%.o $(FUZZ_MAIN) $(call archive,$(ROOMS))
+	$(Q)$(call link,$(PIE_LDFLAGS) $(FUZZ_MAIN_LDFLAGS),$(TEST_LIBS))
 # Small programs with one vice each: static, so that starting them costs little.
 $(D)/tests/programs/% $(D)/tests/bench/%: FLAVOUR_CFLAGS = -O2 -g
 $(D)/tests/programs/%: tests/programs/%.c
@@ -207,7 +218,7 @@ $(D)/tests/bench/tiny: tests/bench/tiny.c
 thread-tests: all $(filter $(D)/tests/test_state_% $(D)/tests/test_runtime_% $(D)/tests/test_broker_store $(D)/tests/test_broker_store_faults,$(UNIT_BIN)) $(TEST_PROGRAM_BIN)
 test-programs: all $(UNIT_BIN) $(SIM_BIN) $(FUZZ_BIN) $(TEST_PROGRAM_BIN)
 
-.PHONY: test check bench bench-programs lint demo deps help install uninstall clean format fuzz
+.PHONY: test check bench bench-programs lint demo deps help install uninstall clean format fuzz fuzz-programs
 test: ## install what is missing, build, run every test (release and sanitizers)
 	@tests/deps test
 	@$(MAKE) --no-print-directory test-programs
@@ -218,14 +229,16 @@ test: ## install what is missing, build, run every test (release and sanitizers)
 check: test-programs ## build one flavour and run its tests, without installing anything
 	@$(PYTHON) tests/run --build $(D)
 
+fuzz-programs: $(FUZZ_BIN)
 bench-programs: all $(BENCH_BIN) $(TEST_PROGRAM_BIN)
 bench: ## measure against the bare limit and installed peers
 	@tests/deps bench
 	@$(MAKE) --no-print-directory bench-programs
 	@$(PYTHON) tests/bench/run --build build $(BENCH)
 
-fuzz: ## run the fuzz targets under libFuzzer (FUZZ_SECONDS=60 each)
+fuzz: ## run the fuzz targets under libFuzzer (FUZZ_SECONDS=60 each, FUZZ=part of a name)
 	@tests/deps fuzz
+	@$(MAKE) --no-print-directory FLAVOUR=fuzz fuzz-programs
 	@tests/fuzz/run
 
 lint: ## formatting, include arrows, clang-tidy, cppcheck

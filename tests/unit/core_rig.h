@@ -421,6 +421,8 @@ broker_scale(
 	rig->scaled = instances;
 }
 
+/* A program that has the real hands defines RIG_REAL_HANDS. */
+#ifndef RIG_REAL_HANDS
 void
 hands_give(struct hand *h, struct task *t)
 {
@@ -452,6 +454,8 @@ hands_adopted(struct broker *b, struct hand *h, uint64_t id, struct task *t)
 	(void)id;
 	rig->adopted_none += t == NULL;
 }
+
+#endif
 
 static struct pool_config
 rig_config(const char *name)
@@ -540,7 +544,7 @@ rig_ops_free(struct list *ops)
 	}
 }
 
-static void
+static inline void
 rig_free(struct rig *r)
 {
 	rig_write(&r->store);
@@ -572,7 +576,7 @@ rig_kill(struct rig *r)
 	rig_boot(r);
 }
 
-static struct hand *
+static inline struct hand *
 rig_hand(struct rig *r, unsigned i, const char *worker, uint32_t threads)
 {
 	struct hand *h = &r->hands[i];
