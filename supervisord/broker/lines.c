@@ -259,10 +259,11 @@ take_progress(const struct slice *all, struct said *ret)
 static int
 take_held(const struct slice *held, struct said *ret)
 {
-	const char *p = held->at, *end = p + held->size;
+	const char *p = held->at, *end;
 
 	if (is_null(held))
 		return 0;
+	end = p + held->size;
 	if (*p != '[')
 		return -EPROTO;
 	for (p = blank(p + 1); *p != ']'; p = blank(p)) {
