@@ -278,7 +278,10 @@ calls_take(struct client *client, const char *text, size_t size, bool framed,
 	int code = rpc_message_read(&message, text, size, false, words);
 
 	if (code != 0)
-		refuse(client, framed, tag, message.id, code, NULL, words);
+		refuse(client, framed, tag, message.id, code,
+		    code == RPC_NO_MEMORY ? queue_error_name(QERR_NO_MEMORY)
+					  : NULL,
+		    words);
 	else if ((c = call_new(client, framed, tag, &message)) == NULL)
 		refuse(client, framed, tag, message.id,
 		    queue_error_code(QERR_NO_MEMORY),

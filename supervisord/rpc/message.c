@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "supervisord/base/json.h"
+#include "supervisord/base/json_check.h"
 
 /* jansson recurses while it parses: deeper input is refused by its own limit
  * (2,048), duplicates by this flag. */
@@ -16,14 +17,29 @@ wrong(char words[RPC_WORDS], int code, const char *text)
 	return code;
 }
 
+/* The parser calls it a fault of the text, whatever memory it did not get. */
+static bool
+lacks_memory(const char *text, size_t size, const json_error_t *error)
+{
+	enum json_error_code code = json_error_code(error);
+
+	return (code == json_error_unknown ||
+		   code == json_error_out_of_memory ||
+		   code == json_error_invalid_syntax ||
+		   code == json_error_premature_end_of_input) &&
+	       json_check(text, size, NULL) == 0;
+}
+
 int
 rpc_message_read(struct rpc_message *m, const char *text, size_t size,
     bool lists, char words[RPC_WORDS])
 {
-	json_error_t error;
+	json_error_t error = { 0 };
 
 	memset(m, 0, sizeof *m);
 	m->json = json_loadb(text, size, PARSE_FLAGS, &error);
+	if (m->json == NULL && lacks_memory(text, size, &error))
+		return wrong(words, RPC_NO_MEMORY, "out of memory");
 	if (m->json == NULL) {
 		snprintf(words, RPC_WORDS, "not JSON: %s (byte %d)", error.text,
 		    error.position);

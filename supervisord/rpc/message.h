@@ -14,7 +14,8 @@ enum rpc_error {
 	RPC_PARSE = -32700,
 	RPC_INVALID = -32600,
 	RPC_NO_METHOD = -32601,
-	RPC_PARAMS = -32602
+	RPC_PARAMS = -32602,
+	RPC_NO_MEMORY = 1 /* not of JSON-RPC: supervisorctl's exit status */
 };
 
 #define RPC_WORDS 256 /* room for what is wrong with a message */

@@ -389,7 +389,7 @@ class Client:
         number = self.send(method, **params)
         while True:
             answer = self.receive()
-            if answer.get("id") == number:
+            if answer.get("id") == number or answer.get("id", 0) is None:
                 if "error" in answer:
                     raise driver.RpcError(answer["error"])
                 return answer["result"]
