@@ -256,6 +256,24 @@ ctl_ask_tree(
 	return *ret != NULL ? CTL_DONE : CTL_NO_ANSWER;
 }
 
+int
+ctl_do_tree(struct ctl *ctl, const char *method, struct buf *params,
+    enum ctl_patience patience, json_t **ret)
+{
+	struct ctl_msg msg = { .id = 0 };
+	int r = ctl_ask(ctl, method, params, patience, &msg);
+
+	*ret = NULL;
+	if (r != 0)
+		return r;
+	*ret = ctl_tree(ctl, msg.body);
+	if (*ret == NULL)
+		return CTL_NO_ANSWER;
+	if (ctl->json)
+		ctl_put_raw(ctl, msg.body);
+	return CTL_DONE;
+}
+
 static void
 draw_count(const json_t *tree)
 {

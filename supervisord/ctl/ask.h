@@ -48,6 +48,11 @@ int ctl_ask(struct ctl *ctl, const char *method, struct buf *params,
 int ctl_ask_tree(
     struct ctl *ctl, const char *method, struct buf *params, json_t **ret);
 
+/* One that does something: with --json the answer has been printed and is there
+ * all the same, for the exit status. */
+int ctl_do_tree(struct ctl *ctl, const char *method, struct buf *params,
+    enum ctl_patience patience, json_t **ret);
+
 /* The same, in steps: for commands that ask two things in one write. */
 int64_t ctl_queue(struct ctl *ctl, const char *method, struct buf *params);
 int ctl_flush(struct ctl *ctl);

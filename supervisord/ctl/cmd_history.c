@@ -6,6 +6,7 @@
 #include "supervisord/base/json.h"
 #include "supervisord/base/units.h"
 #include "supervisord/ctl/ask.h"
+#include "supervisord/ctl/rows.h"
 #include "supervisord/ctl/term.h"
 
 static const char *const heads[] = { "NAME", "PID", "STARTED", "RAN", "CPU",
@@ -59,14 +60,11 @@ put_end(struct buf *out, const json_t *row)
 }
 
 static void
-add_row(struct ctl_table *table, const json_t *row)
+put_row(struct buf *cells, const json_t *row)
 {
 	double cpu = ctl_number(row, "user", -1);
 	double kb = ctl_number(row, "maxrss_kb", -1);
-	struct buf cells[COLUMNS];
 
-	for (size_t i = 0; i < COLUMNS; i++)
-		buf_init(&cells[i]);
 	buf_str(&cells[0], ctl_text(row, "name"));
 	buf_fmt(&cells[1], "%.0f", ctl_number(row, "pid", 0));
 	ctl_put_time(&cells[2], ctl_text(row, "started_at"), false);
@@ -77,29 +75,10 @@ add_row(struct ctl_table *table, const json_t *row)
 	if (kb >= 0)
 		buf_fmt(&cells[5], "%.1f MB", kb / 1024);
 	put_end(&cells[6], row);
-	ctl_table_row(table, cells);
 }
 
-static int
-print_history(struct ctl *ctl, const json_t *list)
-{
-	struct ctl_table table;
-	json_t *row;
-	size_t i;
-
-	if (!json_is_array(list))
-		return ctl_malformed(ctl, "no list");
-	if (json_array_size(list) == 0) {
-		ctl_note(ctl, "nothing of it has ended yet");
-		return CTL_DONE;
-	}
-	ctl_table_init(&table, COLUMNS);
-	for (i = 0; i < COLUMNS; i++)
-		ctl_table_cell(&table, heads[i]);
-	json_array_foreach(list, i, row) add_row(&table, row);
-	ctl_table_print(&table, stdout);
-	return CTL_DONE;
-}
+static const struct ctl_rows rows = { heads, COLUMNS,
+	"nothing of it has ended yet", put_row };
 
 static int
 run_history(struct ctl *ctl, const struct ctl_args *args)
@@ -120,7 +99,7 @@ run_history(struct ctl *ctl, const struct ctl_args *args)
 	r = ctl_ask_tree(ctl, "history", &params, &tree);
 	if (tree == NULL)
 		return r;
-	r = print_history(ctl, tree);
+	r = ctl_rows_print(ctl, &rows, tree);
 	json_decref(tree);
 	return r;
 }

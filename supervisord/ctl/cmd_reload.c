@@ -74,7 +74,6 @@ run_reload(struct ctl *ctl, const struct ctl_args *args)
 {
 	bool dry = ctl_option(args, CTL_OPT_DRY_RUN) != NULL;
 	bool wait = ctl_option(args, CTL_OPT_NO_WAIT) == NULL;
-	struct ctl_msg msg;
 	struct buf params;
 	json_t *tree, *outcomes;
 	int r;
@@ -82,15 +81,10 @@ run_reload(struct ctl *ctl, const struct ctl_args *args)
 	ctl_params(ctl, &params);
 	jw_kv_bool(&params, "dry_run", dry);
 	jw_kv_bool(&params, "wait", wait);
-	r = ctl_ask(ctl, "reload", &params, CTL_LONG, &msg);
-	if (r != 0)
-		return r;
-	tree = ctl_tree(ctl, msg.body);
+	r = ctl_do_tree(ctl, "reload", &params, CTL_LONG, &tree);
 	if (tree == NULL)
-		return CTL_NO_ANSWER;
-	if (ctl->json)
-		ctl_put_raw(ctl, msg.body);
-	else
+		return r;
+	if (!ctl->json)
 		print_reload(tree, dry);
 	/* What did not come up, with --no-wait perhaps not yet. */
 	outcomes = json_object_get(tree, "instances");

@@ -26,7 +26,6 @@ static int
 run_scale(struct ctl *ctl, const struct ctl_args *args)
 {
 	bool wait = ctl_option(args, CTL_OPT_NO_WAIT) == NULL;
-	struct ctl_msg msg;
 	struct buf params;
 	json_t *tree;
 	long count;
@@ -39,14 +38,10 @@ run_scale(struct ctl *ctl, const struct ctl_args *args)
 	jw_kv_string(&params, "worker", args->words[0]);
 	jw_kv_int(&params, "count", count);
 	jw_kv_bool(&params, "wait", wait);
-	r = ctl_ask(ctl, "scale", &params, wait ? CTL_LONG : CTL_ACT, &msg);
-	if (r != 0)
-		return r;
-	tree = ctl_tree(ctl, msg.body);
+	r = ctl_do_tree(
+	    ctl, "scale", &params, wait ? CTL_LONG : CTL_ACT, &tree);
 	if (tree == NULL)
-		return CTL_NO_ANSWER;
-	if (ctl->json)
-		ctl_put_raw(ctl, msg.body);
+		return r;
 	r = print_scaled(ctl, tree, wait);
 	json_decref(tree);
 	return r;

@@ -8,7 +8,6 @@
 static int
 run_signal(struct ctl *ctl, const struct ctl_args *args)
 {
-	struct ctl_msg msg;
 	struct buf params;
 	json_t *tree;
 	int r;
@@ -19,14 +18,9 @@ run_signal(struct ctl *ctl, const struct ctl_args *args)
 	ctl_params(ctl, &params);
 	jw_kv_string(&params, "signal", args->words[0]);
 	ctl_params_targets(&params, args, 1);
-	r = ctl_ask(ctl, "signal", &params, CTL_ACT, &msg);
-	if (r != 0)
-		return r;
-	tree = ctl_tree(ctl, msg.body);
+	r = ctl_do_tree(ctl, "signal", &params, CTL_ACT, &tree);
 	if (tree == NULL)
-		return CTL_NO_ANSWER;
-	if (ctl->json)
-		ctl_put_raw(ctl, msg.body);
+		return r;
 	r = ctl_outcome_print(ctl, tree, "signalled", true);
 	json_decref(tree);
 	return r;

@@ -6,6 +6,7 @@
 #include "supervisord/base/json.h"
 #include "supervisord/ctl/ask.h"
 #include "supervisord/ctl/queue.h"
+#include "supervisord/ctl/rows.h"
 #include "supervisord/ctl/term.h"
 
 static const char *const heads[] = { "ID", "WORKER", "FUNC", "STATE", "TRIES",
@@ -26,12 +27,8 @@ put_note(struct buf *out, const json_t *row)
 }
 
 static void
-add_row(struct ctl_table *table, const json_t *row)
+put_row(struct buf *cells, const json_t *row)
 {
-	struct buf cells[COLUMNS];
-
-	for (size_t i = 0; i < COLUMNS; i++)
-		buf_init(&cells[i]);
 	buf_fmt(&cells[0], "%.0f", ctl_number(row, "id", 0));
 	buf_str(&cells[1], ctl_text(row, "worker"));
 	buf_str(&cells[2], ctl_text(row, "func"));
@@ -40,29 +37,10 @@ add_row(struct ctl_table *table, const json_t *row)
 	ctl_put_time(&cells[5], ctl_text(row, "created_at"), false);
 	buf_str(&cells[6], ctl_text(row, "instance"));
 	put_note(&cells[7], row);
-	ctl_table_row(table, cells);
 }
 
-static int
-print_tasks(struct ctl *ctl, const json_t *list)
-{
-	struct ctl_table table;
-	json_t *row;
-	size_t i;
-
-	if (!json_is_array(list))
-		return ctl_malformed(ctl, "no list");
-	if (json_array_size(list) == 0) {
-		ctl_note(ctl, "no such tasks");
-		return CTL_DONE;
-	}
-	ctl_table_init(&table, COLUMNS);
-	for (i = 0; i < COLUMNS; i++)
-		ctl_table_cell(&table, heads[i]);
-	json_array_foreach(list, i, row) add_row(&table, row);
-	ctl_table_print(&table, stdout);
-	return CTL_DONE;
-}
+static const struct ctl_rows rows = { heads, COLUMNS, "no such tasks",
+	put_row };
 
 static int
 put_filters(struct ctl *ctl, struct buf *params, const struct ctl_args *args)
@@ -107,7 +85,7 @@ run_tasks(struct ctl *ctl, const struct ctl_args *args)
 	r = ctl_ask_tree(ctl, "tasks", &params, &tree);
 	if (tree == NULL)
 		return r;
-	r = print_tasks(ctl, tree);
+	r = ctl_rows_print(ctl, &rows, tree);
 	json_decref(tree);
 	return r;
 }

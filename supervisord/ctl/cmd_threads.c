@@ -6,6 +6,7 @@
 #include "supervisord/base/json.h"
 #include "supervisord/ctl/ask.h"
 #include "supervisord/ctl/queue.h"
+#include "supervisord/ctl/rows.h"
 #include "supervisord/ctl/status.h"
 #include "supervisord/ctl/term.h"
 
@@ -14,13 +15,10 @@ static const char *const heads[] = { "THREAD", "STATE", "TASK", "FUNC", "FOR",
 #define COLUMNS (sizeof heads / sizeof heads[0])
 
 static void
-add_row(struct ctl_table *table, const json_t *row)
+put_row(struct buf *cells, const json_t *row)
 {
 	double share = ctl_number(row, "share", -1);
-	struct buf cells[COLUMNS];
 
-	for (size_t i = 0; i < COLUMNS; i++)
-		buf_init(&cells[i]);
 	buf_fmt(&cells[0], "%s/%.0f", ctl_text(row, "instance"),
 	    ctl_number(row, "thread", 0));
 	buf_str(&cells[1], ctl_text(row, "state"));
@@ -32,30 +30,10 @@ add_row(struct ctl_table *table, const json_t *row)
 	ctl_put_duration(&cells[4], ctl_number(row, "for", 0));
 	if (share >= 0)
 		buf_fmt(&cells[5], "%.0f %%", share * 100);
-	ctl_table_row(table, cells);
 }
 
-static int
-print_threads(struct ctl *ctl, const json_t *list)
-{
-	struct ctl_table table;
-	json_t *row;
-	size_t i;
-
-	if (!json_is_array(list))
-		return ctl_malformed(ctl, "no list");
-	if (json_array_size(list) == 0) {
-		ctl_note(
-		    ctl, "none of them has threads that tell of themselves");
-		return CTL_DONE;
-	}
-	ctl_table_init(&table, COLUMNS);
-	for (i = 0; i < COLUMNS; i++)
-		ctl_table_cell(&table, heads[i]);
-	json_array_foreach(list, i, row) add_row(&table, row);
-	ctl_table_print(&table, stdout);
-	return CTL_DONE;
-}
+static const struct ctl_rows rows = { heads, COLUMNS,
+	"none of them has threads that tell of themselves", put_row };
 
 int
 ctl_status_threads(struct ctl *ctl, const struct ctl_args *args)
@@ -71,7 +49,7 @@ ctl_status_threads(struct ctl *ctl, const struct ctl_args *args)
 	r = ctl_ask_tree(ctl, "threads", &params, &tree);
 	if (tree == NULL)
 		return r;
-	r = print_threads(ctl, tree);
+	r = ctl_rows_print(ctl, &rows, tree);
 	json_decref(tree);
 	return r;
 }

@@ -90,7 +90,6 @@ ctl_outcome_ask(struct ctl *ctl, const struct ctl_args *args,
     const char *method, const char *done)
 {
 	bool wait = ctl_option(args, CTL_OPT_NO_WAIT) == NULL;
-	struct ctl_msg msg;
 	struct buf params;
 	json_t *tree;
 	int r;
@@ -100,14 +99,9 @@ ctl_outcome_ask(struct ctl *ctl, const struct ctl_args *args,
 	jw_kv_bool(&params, "wait", wait);
 	if (wait && ctl->err_tty && !ctl->json)
 		jw_kv_bool(&params, "progress", true);
-	r = ctl_ask(ctl, method, &params, wait ? CTL_LONG : CTL_ACT, &msg);
-	if (r != 0)
-		return r;
-	tree = ctl_tree(ctl, msg.body);
+	r = ctl_do_tree(ctl, method, &params, wait ? CTL_LONG : CTL_ACT, &tree);
 	if (tree == NULL)
-		return CTL_NO_ANSWER;
-	if (ctl->json)
-		ctl_put_raw(ctl, msg.body);
+		return r;
 	r = ctl_outcome_print(ctl, tree, done, wait);
 	json_decref(tree);
 	return r;

@@ -1,5 +1,6 @@
 #include "supervisord/broker/cmd/show.h"
 
+#include "supervisord/base/log.h"
 #include "supervisord/broker/taskjson.h"
 
 static int64_t
@@ -39,4 +40,19 @@ void
 call_show_task(struct call *c)
 {
 	core_task(c->b, (uint64_t)id_of(c), found, c);
+}
+
+void
+call_changed(
+    struct call *c, enum queue_error e, const char *what, const char *why_not)
+{
+	if (e == QERR_STATE) {
+		call_fail(c, e, "task %lld %s", (long long)id_of(c), why_not);
+	} else if (e != QERR_NONE) {
+		call_fail_task(c, e);
+	} else {
+		log_info("task %lld: %s by uid %d (pid %d)",
+		    (long long)id_of(c), what, (int)c->uid, (int)c->pid);
+		call_show_task(c);
+	}
 }

@@ -8,6 +8,11 @@
 /* Answers with the task whose number is the call's id. */
 void call_show_task(struct call *c);
 
+/* A change of the task has come out: `what` goes to the log with who asked for
+ * it, `why_not` answers where its state does not allow it. */
+void call_changed(
+    struct call *c, enum queue_error e, const char *what, const char *why_not);
+
 /* Answers with an error that names the task. */
 void call_fail_task(struct call *c, enum queue_error e);
 

@@ -122,6 +122,8 @@ int db_checkpoint(struct db *db);
 sqlite3_stmt *db_sql(struct db *db, enum sql which, int *rc);
 /* Steps a statement that returns nothing and resets it. */
 int db_run(struct db *db, sqlite3_stmt *stmt);
+/* The same for one whose only parameter is a task's number. */
+int db_run_id(struct db *db, enum sql which, uint64_t id);
 /* Resets; the code of what the last step said: 0 for a row and the end. */
 int db_end(struct db *db, sqlite3_stmt *stmt, int rc);
 

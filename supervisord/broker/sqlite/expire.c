@@ -8,18 +8,6 @@
 
 #define LIMIT_MOST 10000
 
-static int
-drop(struct db *db, enum sql which, uint64_t id)
-{
-	int rc;
-	sqlite3_stmt *stmt = db_sql(db, which, &rc);
-
-	if (stmt == NULL)
-		return rc;
-	sqlite3_bind_int64(stmt, 1, (int64_t)id);
-	return db_run(db, stmt);
-}
-
 /* Into op->rows: which. Their form is kept in retries for the moment. */
 static int
 find(struct db *db, struct store_op *op, int64_t pool, int state, size_t limit)
@@ -190,16 +178,16 @@ drop_all(struct db *db, uint64_t id, int form)
 	int rc = SQLITE_OK;
 
 	if ((form & FORM_KEY) != 0)
-		rc = drop(db, SQL_KEY_DROP, id);
+		rc = db_run_id(db, SQL_KEY_DROP, id);
 	if (rc == SQLITE_OK && (form & FORM_FIRE) != 0)
-		rc = drop(db, SQL_FIRE_DROP, id);
+		rc = db_run_id(db, SQL_FIRE_DROP, id);
 	if (rc == SQLITE_OK && (form & FORM_APART) != 0)
-		rc = drop(db, SQL_BODY_DROP, id);
+		rc = db_run_id(db, SQL_BODY_DROP, id);
 	if (rc == SQLITE_OK && (form & FORM_EXTRA) != 0)
-		rc = drop(db, SQL_EXTRA_DROP, id);
+		rc = db_run_id(db, SQL_EXTRA_DROP, id);
 	if (rc == SQLITE_OK)
-		rc = drop(db, SQL_RESULT_DROP, id);
-	return rc == SQLITE_OK ? drop(db, SQL_DROP, id) : rc;
+		rc = db_run_id(db, SQL_RESULT_DROP, id);
+	return rc == SQLITE_OK ? db_run_id(db, SQL_DROP, id) : rc;
 }
 
 int

@@ -34,18 +34,6 @@ op_forget(struct store_op *op, enum queue_error error)
 }
 
 static int
-with_id(struct db *db, enum sql which, uint64_t id)
-{
-	int rc;
-	sqlite3_stmt *stmt = db_sql(db, which, &rc);
-
-	if (stmt == NULL)
-		return rc;
-	sqlite3_bind_int64(stmt, 1, (int64_t)id);
-	return db_run(db, stmt);
-}
-
-static int
 submit(struct store *s, struct store_op *op)
 {
 	uint8_t state;
@@ -184,9 +172,9 @@ revive(struct store *s, struct store_op *op)
 	};
 	rc = row_change(&s->db, &c, &found);
 	if (rc == SQLITE_OK)
-		rc = with_id(&s->db, SQL_RESULT_DROP, row->id);
+		rc = db_run_id(&s->db, SQL_RESULT_DROP, row->id);
 	if (rc == SQLITE_OK && row->group != 0)
-		rc = with_id(&s->db, SQL_GROUP_UP, row->group);
+		rc = db_run_id(&s->db, SQL_GROUP_UP, row->group);
 	return rc;
 }
 
@@ -230,7 +218,7 @@ due_of(struct store *s, struct store_op *op, int64_t pool, int64_t limit)
 	rc = rows_read(&s->db, stmt, true, &op->rows, &op->count);
 	for (size_t i = first; i < op->count && rc == SQLITE_OK; i++) {
 		op->rows[i].state = TASK_QUEUED;
-		rc = with_id(&s->db, SQL_DUE_NOW, op->rows[i].id);
+		rc = db_run_id(&s->db, SQL_DUE_NOW, op->rows[i].id);
 	}
 	return rc;
 }

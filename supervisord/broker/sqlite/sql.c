@@ -42,6 +42,18 @@ db_run(struct db *db, sqlite3_stmt *stmt)
 	return db_end(db, stmt, sqlite3_step(stmt));
 }
 
+int
+db_run_id(struct db *db, enum sql which, uint64_t id)
+{
+	int rc;
+	sqlite3_stmt *stmt = db_sql(db, which, &rc);
+
+	if (stmt == NULL)
+		return rc;
+	sqlite3_bind_int64(stmt, 1, (int64_t)id);
+	return db_run(db, stmt);
+}
+
 /* --- pools ---------------------------------------------------------------- */
 
 static void
