@@ -16,30 +16,33 @@
 #include "supervisord/base/log.h"
 #include "supervisord/broker/clients.h"
 #include "supervisord/broker/clients_int.h"
+#include "supervisord/rpc/conn_int.h"
 #include "tests/unit/broker_fake.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct broker b;
-static struct clients of;
 
+/* It listens on a socket that nobody finds: clients are put there by hand. */
 static void
 begin(void)
 {
+	char folder[] = "/tmp/svfuzzXXXXXX";
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
 	log_setup(LOG_LEVEL_ERROR, false, null);
 	b.loop = ev_default_loop(0);
 	b.store_well = true;
-	b.clients = &of;
-	of.b = &b;
-	of.fd = -1;
-	of.chunk = malloc(CLIENT_CHUNK);
-	list_init(&of.all);
-	list_init(&of.dirty);
-	list_init(&of.hungry);
-	ev_init(&of.io, NULL);
-	ev_init(&of.resume, NULL);
+	b.socket_mode = 0600;
+	b.socket_group = (gid_t)-1;
+	peer_init(&b.guardian, b.loop, NULL, NULL, NULL);
+	if (mkdtemp(folder) == NULL)
+		abort();
+	snprintf(b.tasks_path, sizeof b.tasks_path, "%s/s", folder);
+	if (clients_new(&b, -1) != 0)
+		abort();
+	unlink(b.tasks_path);
+	rmdir(folder);
 }
 
 static void
@@ -48,8 +51,8 @@ turn(void)
 	struct list *l, *tmp;
 
 	ev_run(b.loop, EVRUN_NOWAIT);
-	LIST_FOREACH(l, tmp, &of.hungry)
-		client_resume(LIST_ENTRY(l, struct client, hungry));
+	LIST_FOREACH(l, tmp, &b.clients->conns.hungry)
+		conn_resume(LIST_ENTRY(l, struct conn, hungry));
 	clients_turn(&b);
 }
 
@@ -70,7 +73,7 @@ connect_client(int *ret)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
 		fds) < 0)
 		abort();
-	client_new(&of, fds[0]);
+	conn_new(&b.clients->conns, fds[0]);
 	*ret = fds[1];
 }
 
@@ -128,8 +131,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	turn();
 	check_served();
 	/* One that shut its side before it left is noticed when answered. */
-	while (!list_empty(&of.all))
-		client_close(LIST_ENTRY(of.all.next, struct client, link));
+	while (!list_empty(&b.clients->conns.all))
+		conn_close(
+		    LIST_ENTRY(b.clients->conns.all.next, struct conn, link));
 	if (fake.waiting != 0)
 		abort();
 	fake_reset();
