@@ -127,6 +127,9 @@ $(OBJ)/%.o: %.c | $(OBJ)/deps-checked
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# The scripts are in the program.
+$(OBJ)/supervisord/broker/redis/scripts.o: $(wildcard supervisord/broker/redis/*.lua)
+
 # The code between clone and exec shares the guardian's memory and must be
 # plain: no sanitizer, no stack protector, no profiling.
 $(call objs,$(LAUNCH_SRC)): FLAVOUR_CFLAGS = -O2 -g -fno-stack-protector

@@ -127,6 +127,16 @@ struct store_op {
 	    *follow; /* FINISH: tasks that came to be by it; owned */
 	size_t follow_count;
 	uint64_t *ids; /* the store's: GROUP's, as they were given */
+
+	/* The shared store's own, while it has the operation. */
+	struct {
+		uint64_t seq; /* its number; 0: not sent, or not carried out */
+		uint64_t group; /* that is over by it */
+		uint32_t bytes; /* on the way */
+		uint8_t stage, step;
+		bool again;  /* carried out, only the answer got lost */
+		bool follow; /* the row is what follows */
+	} flight;
 };
 
 struct store_op *store_op_new(enum store_kind kind); /* NULL: no memory */

@@ -4,7 +4,7 @@
 
 #include "supervisord/broker/redis/shared.h"
 
-#if 1
+#ifndef WITH_HIREDIS
 
 bool
 shared_built(void)

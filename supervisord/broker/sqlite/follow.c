@@ -9,63 +9,9 @@
 
 #include "supervisord/base/buf.h"
 #include "supervisord/base/clock.h"
-#include "supervisord/base/json.h"
 #include "supervisord/base/log.h"
-#include "supervisord/broker/base64.h"
+#include "supervisord/broker/follow.h"
 #include "supervisord/broker/sqlite/store_int.h"
-#include "supervisord/broker/submission.h"
-#include "supervisord/proto/wire.h"
-
-/* As JSON: what is JSON as it is, bytes as {"base64":"..."}, nothing as null.
- */
-static void
-put_bytes(struct buf *b, const void *data, size_t size, bool json)
-{
-	if (data == NULL) {
-		jw_null(b);
-	} else if (json) {
-		buf_add(b, data, size);
-	} else {
-		buf_str(b, "{\"base64\":\"");
-		base64_put(b, data, size);
-		buf_str(b, "\"}");
-	}
-}
-
-static void
-put_body(struct buf *b, const struct body *body, bool json)
-{
-	put_bytes(b, body != NULL ? body->data : NULL,
-	    body != NULL ? body->size : 0, json);
-}
-
-/* "result":..., or that it is left out where it does not fit. */
-static void
-put_result(struct buf *b, const void *data, size_t size, bool json)
-{
-	size_t room = json ? size : size / 3 * 4 + 32;
-
-	buf_str(b, "\"result\":");
-	if (b->size + room + 64 > WIRE_PAYLOAD_MAX)
-		buf_str(b, "null,\"omitted\":true");
-	else
-		put_bytes(b, data, size, json);
-}
-
-/* Consumes the submission's payload and the buffer. */
-static bool
-set_args(struct submission *sub, struct buf *b)
-{
-	struct body *args = b->failed ? NULL : body_new(buf_text(b), b->size);
-
-	buf_done(b);
-	if (args == NULL)
-		return false;
-	body_release(sub->payload);
-	sub->payload = args;
-	sub->json = true;
-	return true;
-}
 
 /* Consumes sub. */
 static int
@@ -104,37 +50,14 @@ store_follower(struct store *s, struct store_op *op, struct submission *sub)
 								 : rc;
 }
 
-static struct submission *
-parse(struct store_op *op, const char *text)
-{
-	struct submission *sub = NULL;
-	char why[256] = "";
-	int r = submission_parse(text, strlen(text), &sub, why, sizeof why);
-
-	if (r != 0) {
-		log_warn("task %llu: its `then` can't be submitted: %s",
-		    (unsigned long long)op->change.id, why);
-		return NULL;
-	}
-	return sub;
-}
-
 static int
 follow_then(struct store *s, struct store_op *op, const struct task_row *row)
 {
-	struct submission *sub = parse(op, row->then);
-	struct buf b;
+	struct submission *sub = follow_parse(op->change.id, row->then);
 
 	if (sub == NULL)
 		return SQLITE_OK;
-	buf_init(&b);
-	buf_str(&b, "{\"args\":");
-	put_body(&b, sub->payload, sub->json);
-	buf_fmt(&b, ",\"task\":%llu,", (unsigned long long)row->id);
-	put_result(&b, op->result != NULL ? op->result->data : NULL,
-	    op->result != NULL ? op->result->size : 0, op->result_json);
-	buf_char(&b, '}');
-	if (!set_args(sub, &b)) {
+	if (!follow_task(sub, row->id, op->result, op->result_json)) {
 		submission_free(sub);
 		return SQLITE_NOMEM;
 	}
@@ -147,7 +70,6 @@ follow_then(struct store *s, struct store_op *op, const struct task_row *row)
 static int
 group_results(struct db *db, uint64_t group, struct buf *b)
 {
-	bool first = true;
 	int rc;
 	sqlite3_stmt *stmt = db_sql(db, SQL_GROUP_RESULTS, &rc);
 
@@ -157,17 +79,10 @@ group_results(struct db *db, uint64_t group, struct buf *b)
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		int state = sqlite3_column_int(stmt, 1);
 
-		buf_fmt(b, "%s{\"id\":%lld,\"state\":", first ? "" : ",",
-		    (long long)sqlite3_column_int64(stmt, 0));
-		jw_string(b, state >= 0 && state < TASK_STATES
-				 ? task_state_names[state]
-				 : NULL);
-		buf_char(b, ',');
-		put_result(b, sqlite3_column_blob(stmt, 3),
+		follow_group_member(b, (uint64_t)sqlite3_column_int64(stmt, 0),
+		    (uint8_t)state, sqlite3_column_blob(stmt, 3),
 		    (size_t)sqlite3_column_bytes(stmt, 3),
-		    sqlite3_column_int(stmt, 2) != 0);
-		buf_char(b, '}');
-		first = false;
+		    sqlite3_column_int(stmt, 2) != 0, false);
 	}
 	return db_end(db, stmt, rc);
 }
@@ -212,19 +127,16 @@ static int
 group_over(
     struct store *s, struct store_op *op, uint64_t group, const char *then)
 {
-	struct submission *sub = then != NULL ? parse(op, then) : NULL;
+	struct submission *sub =
+	    then != NULL ? follow_parse(op->change.id, then) : NULL;
 	struct buf b;
 	int rc = SQLITE_OK;
 
 	if (sub != NULL) {
 		buf_init(&b);
-		buf_str(&b, "{\"args\":");
-		put_body(&b, sub->payload, sub->json);
-		buf_fmt(&b, ",\"group\":%llu,\"results\":[",
-		    (unsigned long long)group);
+		follow_group_begin(&b, sub, group);
 		rc = group_results(&s->db, group, &b);
-		buf_str(&b, "]}");
-		if (!set_args(sub, &b) && rc == SQLITE_OK)
+		if (!follow_group_end(sub, &b) && rc == SQLITE_OK)
 			rc = SQLITE_NOMEM;
 		if (rc == SQLITE_OK)
 			rc = store_follower(s, op, sub);

@@ -1,0 +1,34 @@
+-- Cancels a task that nobody has claimed; who has claimed it is asked to. id,
+-- the number of fields and these. Returns the task as it was, and the group
+-- that is over; fourth its state then, where the row has another by now.
+local id, n = ARGV[5], ARGV[6]
+local key = P .. 't:' .. id
+local before = again and refused_before()
+if before then
+	return { before }
+end
+local row = call('HGETALL', key)
+if again then
+	local state = call('HGET', key, 'as')
+	return { state and 'ok' or 'told', row, '', state }
+end
+if #row == 0 then
+	return refused('none')
+end
+local worker, state, holder = unpack(call('HMGET', key, 'w', 's', 'h'))
+if state > RUNNING then
+	return refused('state')
+end
+carried_out()
+if holder and holder ~= '' then
+	-- If it does not hear of it, whoever gets the task next sees to it.
+	call('HSET', key, 'cx', '1')
+	call('PUBLISH', chan .. 'b:' .. holder, 'cancel ' .. id)
+	return { 'told' }
+end
+call('ZREM', P .. 'p:' .. worker .. ':q', id)
+call('ZREM', P .. 'p:' .. worker .. ':d', id)
+local over = end_cancelled(id, worker, state)
+-- as: what it was, for an answer that gets lost
+call('HSET', key, 'as', state, unpack(ARGV, 7, 6 + n))
+return { 'ok', row, over }

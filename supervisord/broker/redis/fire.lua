@@ -1,0 +1,27 @@
+-- A schedule's run: its name, the time it was due by it, the most runs that are
+-- remembered one by one, then '1' and the task, or '0' to only move on. Returns
+-- the id of the task of that time, if there is one already, and counts.
+local name, fire, keep = ARGV[5], ARGV[6], tonumber(ARGV[7])
+local key = P .. 's:' .. name
+local floor = call('GET', key .. ':floor')
+local ran = call('ZRANGEBYSCORE', key, fire, fire, 'LIMIT', 0, 1)[1]
+if ran then
+	return { 'ok', string.match(ran, '^%d+') }
+end
+if floor and tonumber(fire) <= tonumber(floor) then
+	return { 'ok', '1' }
+end
+local id = '1'
+local other = false
+if ARGV[8] == '1' then
+	other = insert(9)
+	id = other or ARGV[9]
+end
+call('ZADD', key, fire, id .. ':' .. fire)
+local many = call('ZCARD', key) - keep
+if many > 0 then
+	local cut = call('ZRANGE', key, many - 1, many - 1, 'WITHSCORES')
+	call('SET', key .. ':floor', cut[2])
+	call('ZREMRANGEBYRANK', key, 0, many - 1)
+end
+return { 'ok', other or '0' }

@@ -1,0 +1,17 @@
+-- Gives back what the caller has claimed, some of it at a time, and with the
+-- last of it the lease. Returns 1 if there is more.
+local chunk = tonumber(ARGV[5])
+local claims = P .. 'c:' .. me
+call('DEL', P .. 'none') -- see carried_out
+local ids = call('ZRANGE', claims, 0, chunk - 1)
+for _, id in ipairs(ids) do
+	call('ZREM', claims, id)
+	give_back(id, false)
+end
+if #ids == chunk then
+	return { 'ok', 1 }
+end
+call('ZREM', P .. 'brokers', me)
+call('EXPIRE', P .. 'b:' .. me, 7 * 86400)
+call('EXPIRE', P .. 'n:' .. me, 7 * 86400)
+return { 'ok', 0 }

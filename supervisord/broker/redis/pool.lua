@@ -1,0 +1,5 @@
+-- Pauses a worker's queue or lets it go on: worker, '1' or '0', until when.
+local worker, paused, till = unpack(ARGV, 5, 7)
+call('HSET', P .. 'p:' .. worker, 'p', paused, 'u', till)
+call('PUBLISH', chan .. 'p:' .. worker, 'paused ' .. paused .. ' ' .. till)
+return { 'ok' }

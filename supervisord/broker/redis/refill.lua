@@ -1,0 +1,30 @@
+-- Claims what is first in the worker's queue: so many, or so many bytes of
+-- payload. Returns 1 if there is more, the counts and the tasks.
+local worker, limit, bytes = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+local queue = P .. 'p:' .. worker .. ':q'
+local claims = P .. 'c:' .. me
+-- What is claimed without a lease nobody would ever give back.
+if not call('ZSCORE', P .. 'brokers', me) then
+	return { 'nolease' }
+end
+local rows = {}
+for _, id in ipairs(call('ZRANGE', queue, 0, limit - 1)) do
+	local key = P .. 't:' .. id
+	if bytes <= 0 then
+		break
+	end
+	call('ZREM', queue, id)
+	local row = call('HGETALL', key)
+	if #row > 0 then
+		bytes = bytes - call('HSTRLEN', key, 'p')
+		call('HSET', key, 'h', me)
+		call('ZADD', claims, 0, id)
+		rows[#rows + 1] = id
+		rows[#rows + 1] = row
+	end
+end
+local more = call('EXISTS', queue)
+if more == 0 then
+	call('SET', P .. 'p:' .. worker .. ':h', 1)
+end
+return { 'ok', more, counts(worker), rows }
