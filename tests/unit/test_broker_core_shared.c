@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/core_calls.h"
-#include "tests/unit/shared_rig.h"
+#include "tests/unit/far_rig.h"
 
 static uint64_t
 submit_far(struct rig *r)

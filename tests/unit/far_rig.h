@@ -1,5 +1,5 @@
-#ifndef TESTS_SHARED_RIG_H
-#define TESTS_SHARED_RIG_H
+#ifndef TESTS_FAR_RIG_H
+#define TESTS_FAR_RIG_H
 
 /*
  * A shared store that is made up, beside the local one of core_rig.h: rows with
