@@ -223,7 +223,7 @@ flight_due(struct limit *l)
 							    : timeout));
 	} else if ((f->flags & ASKED_FLAGS) != 0) {
 		doom(f);
-	} else if (since + timeout > now && since <= now) {
+	} else if (since <= now && since + timeout > now) {
 		set(f, since + timeout);
 	} else {
 		t->overrun = true;

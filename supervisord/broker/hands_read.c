@@ -175,7 +175,12 @@ read_on(struct hand *h)
 	if (n <= 0)
 		return false;
 	buf_add(&in->in, window, (size_t)n);
-	if (in->in.failed || in->in.size > LINE_MAX_ + sizeof window) {
+	if (in->in.failed) {
+		hand_broke(h, "no memory for a message of more than %zu bytes",
+		    in->in.size);
+		return false;
+	}
+	if (in->in.size > LINE_MAX_ + sizeof window) {
 		hand_broke(h, "a message of more than %zu bytes", in->in.size);
 		return false;
 	}

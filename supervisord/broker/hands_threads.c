@@ -18,15 +18,17 @@ from_slots(struct hand *h,
 	int64_t now = clock_mono();
 
 	for (uint32_t i = 0; i < h->threads && i < WIRE_THREADS_MAX; i++) {
-		const struct wire_slot *s = &hand_slots(h)[i];
+		/* The worker writes it meanwhile: what was looked at is what
+		 * is shown. */
+		const struct wire_slot s =
+		    *(const volatile struct wire_slot *)&hand_slots(h)[i];
 		struct thread_info info = { .thread = (uint16_t)i,
-			.busy = s->busy <= 2 ? s->busy : 0,
-			.task = s->task,
-			.share = s->share <= 1000 ? s->share : WIRE_NO_SHARE,
-			.connections = s->connections };
+			.busy = s.busy <= 2 ? s.busy : 0,
+			.task = s.task,
+			.share = s.share <= 1000 ? s.share : WIRE_NO_SHARE,
+			.connections = s.connections };
 
-		info.for_ns =
-		    s->since > 0 && s->since < now ? now - s->since : 0;
+		info.for_ns = s.since > 0 && s.since < now ? now - s.since : 0;
 		if (info.task != 0) {
 			info.busy = 1;
 			info.stuck = is_stuck(h, info.task);

@@ -78,6 +78,8 @@ class Tasks(RuntimeCase):
                          ('there is no function "nonsense"', FOR_GOOD))
         hand.task(2, "sleep", data=b"\0\1")
         self.assertIn("takes JSON only", hand.failure(2).text)
+        hand.task(3, "sleep\0\0")
+        self.assertIn("there is no function", hand.failure(3).text)
 
     def test_no_answer_is_success_with_nothing(self):
         hand = self.module()

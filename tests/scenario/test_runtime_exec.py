@@ -40,6 +40,12 @@ class Commands(RuntimeCase):
         hand.task(13, "resize")
         self.assertTrue(hand.result(13).text.startswith("13 resize 1 none\n"))
 
+    def test_variables_of_the_user_that_look_like_ours_are_kept(self):
+        hand = self.shell('printf "%s" "$WORKER_CLASS $LISTEN_ADDRESS"',
+                          env={"WORKER_CLASS": "gevent", "LISTEN_ADDRESS": "::1"})
+        hand.task(1, "any")
+        self.assertEqual(hand.result(1).body, b"gevent ::1")
+
     def test_exit_statuses(self):
         hand = self.shell("exit $(cat)")
         for status, flags in ((1, 0), (75, 0), (65, FOR_GOOD), (255, 0)):

@@ -48,8 +48,9 @@ static struct {
 static bool
 wanted_variable(const char *v)
 {
-	static const char *const ours[] = { "SUPERVISOR_TASK_", "WORKER_",
-		"LISTEN_FDS=", "LISTEN_PID=", "LISTEN_FDNAMES=" };
+	/* Descriptors were taken out before (forget_environment). */
+	static const char *const ours[] = { "SUPERVISOR_TASK_",
+		WIRE_ENV_THREADS "=" };
 
 	for (size_t i = 0; i < N_ELEMENTS(ours); i++) {
 		if (strncmp(v, ours[i], strlen(ours[i])) == 0)

@@ -182,6 +182,8 @@ find(const char *func, size_t size, const struct sv_handler **ret_handler)
 {
 	size_t low = 0, high = sorted_count;
 
+	if (memchr(func, '\0', size) != NULL)
+		return false; /* strncmp would stop there */
 	while (low < high) {
 		size_t middle = (low + high) / 2;
 		const char *name = sorted[middle]->name;
