@@ -81,7 +81,7 @@ row_read(struct store_op *op)
 	struct broker *b = t->pool->broker;
 
 	core_clocks(b->core);
-	if (op->error == QERR_STORE) {
+	if (op->error == QERR_STORE || op->error == QERR_NO_MEMORY) {
 		/* Till it is known nothing is read from the hand. */
 		put_keep(b->core, op);
 		return;

@@ -26,6 +26,14 @@ when_of(const struct schedule_config *c, bool shared)
 	return buf_take(&b);
 }
 
+static uint32_t
+most_of(const struct schedule_config *c)
+{
+	return c->catch_up_max > 0 && c->catch_up_max < PLAN_CATCH_UP
+		   ? c->catch_up_max
+		   : PLAN_CATCH_UP;
+}
+
 static void
 read_rule(struct schedule *s, const struct schedule_config *c)
 {
@@ -40,9 +48,7 @@ read_rule(struct schedule *s, const struct schedule_config *c)
 		.cron = &s->cron,
 		.catch_up = c->catch_up,
 		.overlap = c->overlap,
-		.most = c->catch_up_max > 0 && c->catch_up_max < PLAN_CATCH_UP
-			    ? c->catch_up_max
-			    : PLAN_CATCH_UP };
+		.most = most_of(c) };
 	if (c->cron == NULL) {
 		s->broken = c->every_ms <= 0;
 		return;
@@ -96,6 +102,7 @@ take_settings(struct schedule *s, const struct schedule_config *c)
 	} else {
 		s->rule.catch_up = c->catch_up;
 		s->rule.overlap = c->overlap;
+		s->rule.most = most_of(c);
 	}
 	free(s->when);
 	s->when = when;

@@ -309,6 +309,39 @@ after_a_kill_flights_stay_and_the_rest_is_queued_again(void **state)
 }
 
 static void
+what_a_process_has_is_looked_up_again_when_there_was_no_memory(void **state)
+{
+	struct rig *r = one_pool();
+	struct list *l;
+	uint64_t id;
+
+	(void)state;
+	rig_hand(r, 0, "w", 1);
+	id = submit(r, submission("w"));
+	rig_turn(r);
+	rig_kill(r);
+	rig_hand(r, 0, "w", 1);
+	r->hands[0].closed = true;
+	core_adopt(&r->b, &r->hands[0], id, 1);
+	core_adopted(&r->b);
+	rig_write(&r->store);
+	for (l = r->store.applied.next; l != &r->store.applied; l = l->next) {
+		struct store_op *op = LIST_ENTRY(l, struct store_op, link);
+
+		if (op->kind == STORE_TASK)
+			op->error = QERR_NO_MEMORY;
+	}
+	rig_tell(&r->store);
+	/* It is not one that nobody knows any more. */
+	assert_int_equal(r->adopted_none, 0);
+	rig_pass(r, 1000);
+	assert_int_equal(r->adopted_none, 0);
+	assert_ptr_equal(find(r, id)->hand, &r->hands[0]);
+	assert_string_equal(find(r, id)->row.func, "f");
+	rig_free(r);
+}
+
+static void
 a_worker_without_durability_needs_no_store(void **state)
 {
 	struct rig *r = rig_new(1);
@@ -365,6 +398,8 @@ main(void)
 		cmocka_unit_test(a_change_the_store_missed_is_made_good),
 		cmocka_unit_test(
 		    after_a_kill_flights_stay_and_the_rest_is_queued_again),
+		cmocka_unit_test(
+		    what_a_process_has_is_looked_up_again_when_there_was_no_memory),
 		cmocka_unit_test(a_worker_without_durability_needs_no_store),
 	};
 
