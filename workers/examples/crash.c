@@ -9,10 +9,14 @@
 #include <errno.h>
 #include <math.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <threads.h>
 #include <unistd.h>
@@ -189,6 +193,99 @@ replace_all(struct sv_task *task)
 	sv_result_json(task, "\"replaced\"");
 }
 
+/* ---- what is the process's, not the module's ---- */
+
+/* Another process writes into the task socket: a fork the runtime does not
+ * hear of. */
+static void
+garbage(struct sv_task *task)
+{
+	long pid = syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+	int type;
+	socklen_t size = sizeof type;
+
+	if (pid == 0) {
+		for (int fd = 3; fd < 64; fd++) {
+			if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) ==
+			    0)
+				(void)send(fd,
+				    "garbage of 32 bytes and no more", 32,
+				    MSG_NOSIGNAL);
+		}
+		_exit(0);
+	}
+	waitpid((pid_t)pid, NULL, 0);
+	sv_result_json(task, "\"written\"");
+}
+
+/* Over the memory in which its threads tell what they do. */
+static void
+scribble(struct sv_task *task)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	unsigned long from, to;
+	char line[512];
+
+	while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
+		if (strstr(line, "/memfd:") != NULL &&
+		    sscanf(line, "%lx-%lx rw-s", &from, &to) == 2)
+			memset((void *)from, 0xee, to - from);
+	}
+	if (maps != NULL)
+		fclose(maps);
+	sv_result_json(task, "\"scribbled\"");
+}
+
+/* Nothing that is sent is heard any more, by this thread or any other. */
+static void
+deafen(struct sv_task *task)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	for (int signo = 1; signo < NSIG; signo++)
+		signal(signo, SIG_IGN);
+	sv_result_json(task, "\"deaf\"");
+}
+
+/* No descriptor, no memory, no process, no place. */
+static void
+starve(struct sv_task *task)
+{
+	struct rlimit none = { 0, 0 };
+
+	setrlimit(RLIMIT_NOFILE, &none);
+	setrlimit(RLIMIT_NPROC, &none);
+	setrlimit(RLIMIT_FSIZE, &none);
+	setrlimit(RLIMIT_AS, &none);
+	if (chdir("/proc") == 0)
+		(void)umask(0777);
+	sv_result_json(task, "\"starved\"");
+}
+
+/* What is on standard input: nothing, at once. Then it is closed, with what is
+ * written to. */
+static void
+standard(struct sv_task *task)
+{
+	char byte, text[32];
+	ssize_t n = read(STDIN_FILENO, &byte, 1);
+
+	for (int fd = 0; fd < 3; fd++)
+		close(fd);
+	snprintf(text, sizeof text, "%zd", n);
+	sv_result_json(task, text);
+}
+
+/* Ends its thread, which is not its own. */
+static void
+leave(struct sv_task *task)
+{
+	(void)task;
+	thrd_exit(0);
+}
+
 /* ---- answers ---- */
 
 static void
@@ -313,6 +410,12 @@ static const struct sv_handler handlers[] = {
 	{ "fork-stays", SV_BYTES, fork_stays },
 	{ "close-all", SV_BYTES, close_all },
 	{ "replace-all", SV_BYTES, replace_all },
+	{ "garbage", SV_BYTES, garbage },
+	{ "scribble", SV_BYTES, scribble },
+	{ "deafen", SV_BYTES, deafen },
+	{ "starve", SV_BYTES, starve },
+	{ "standard", SV_BYTES, standard },
+	{ "leave", SV_BYTES, leave },
 	{ "twice", SV_BYTES, twice },
 	{ "invented", SV_BYTES, invented },
 	{ "elsewhere", SV_BYTES, elsewhere },

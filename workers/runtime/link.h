@@ -38,7 +38,8 @@ enum {
 	EXIT_SOCKET = 105,  /* a descriptor of the environment is not right */
 	EXIT_BROKEN = 106,  /* the broker speaks another protocol */
 	EXIT_CLOSED = 107,  /* the module closed a descriptor of ours */
-	EXIT_MEMORY = 108
+	EXIT_MEMORY = 108,
+	EXIT_THREAD = 109 /* a handler ended its thread */
 };
 
 struct job {

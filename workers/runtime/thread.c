@@ -54,6 +54,18 @@ do_connection(struct thread *t, const struct work *work)
 	link_served(t);
 }
 
+/* pthread_exit in a handler, or the thread was cancelled: what it has would
+ * never be answered. The slot still says what that is. */
+static void
+left(void *arg)
+{
+	const struct thread *t = arg;
+
+	end_child();
+	link_die(
+	    EXIT_THREAD, "thread %u: a handler ended its thread", t->index);
+}
+
 static void *
 thread_main(void *arg)
 {
@@ -69,12 +81,14 @@ thread_main(void *arg)
 	r = t->engine->thread_begin(t);
 	if (r != 0)
 		link_die(r, "thread %u cannot begin", t->index);
+	pthread_cleanup_push(left, t);
 	while (link_next(t, &work)) {
 		if (work.job != NULL)
 			do_task(t, work.job);
 		else
 			do_connection(t, &work);
 	}
+	pthread_cleanup_pop(0);
 	t->engine->thread_end(t);
 	return NULL;
 }
