@@ -14,7 +14,7 @@ import time
 
 import measure
 from cases import attempt, case
-from fleets import Ours
+from fleets import Ours, words
 from measure import BenchError, Result, median, table
 
 # tasks under way at once, tasks of a round
@@ -250,15 +250,33 @@ def queue_memory(bench):
 
 @case("queue-exec")
 def queue_exec(bench):
-    """A program for each task, against the bare vfork loop."""
-    total = 1000 if bench.quick else 5000
-    worker = ('command = "%s"; processes = 2; stdout = "null"; tasks: { mode = "exec"; };'
-              % os.path.join(bench.build, "tests", "programs", "exits"))
-    got = attempt(load_once, bench, worker, total, 64)
-    if not got:
+    """A program for each task, 2 at once, against bare vfork and exec."""
+    total = 1000 if bench.quick else 4000
+    program = [bench.tool("tiny"), "copy"]
+    worker = ('command = %s; processes = 2; stdout = "null"; tasks: { mode = "exec"; };'
+              % words(program))
+    runs = {}
+    for _ in range(bench.rounds(3, 5)):
+        for name, function in (
+                ("vfork and exec", lambda: bare_exec(bench, "plain", total, program)),
+                ("with pipes", lambda: bare_exec(bench, "pipes", total, program)),
+                ("supervisord", lambda: load_once(bench, worker, total, 256))):
+            got = attempt(function)
+            if got:
+                runs.setdefault(name, []).append(got[0])
+    rates = {name: median(values) for name, values in runs.items()}
+    if len(rates) < 3:
         return []
-    table(["exec tasks", "rate"], [["supervisord, 2 processes", "%.0f/s" % got[0]]])
-    return []
+    table(["a run of a command per task", "rate", "ratio"],
+          [[name, "%.0f/s" % rate, "%.2f" % (rate / rates["with pipes"])]
+           for name, rate in rates.items()])
+    ratio = rates["supervisord"] / rates["with pipes"]
+    return [Result("queue, exec tasks", ratio, 0.6, "%.2fx vfork with pipes" % ratio,
+                   at_least=True)]
+
+
+def bare_exec(bench, mode, total, program):
+    return said([bench.tool("vfork"), mode, str(total), "2"] + program, bench)
 
 
 @case("queue-backlog")

@@ -25,6 +25,7 @@
 #define NEVER_AGAIN 65
 #define KEEP_MEMORY (64U << 10)
 #define READ_ONCE   (64U << 10)
+#define SHORT_MS    2
 
 enum own_variable {
 	VAR_ID,
@@ -220,19 +221,29 @@ read_output(struct run *r)
 	}
 }
 
+/*
+ * Until it has ended. Most commands are short and say little: what they say
+ * stays in the pipe until then, so that it wakes nobody. Who is longer at it,
+ * or waits for room in the pipe, is listened to.
+ */
 static void
 serve_command(struct thread *t, struct run *r)
 {
+	bool listens = false;
+
 	for (;;) {
 		struct pollfd p[3] = {
 			{ .fd = r->spawn.pidfd, .events = POLLIN },
-			{ .fd = r->out, .events = POLLIN },
+			{ .fd = listens ? r->out : -1, .events = POLLIN },
 			{ .fd = the.cancel_fd, .events = POLLIN },
 		};
 		uint64_t n;
+		int ready = poll(p, N_ELEMENTS(p), listens ? -1 : SHORT_MS);
 
-		if (poll(p, N_ELEMENTS(p), -1) < 0)
-			continue; /* a signal */
+		if (ready == 0)
+			listens = true;
+		if (ready <= 0)
+			continue; /* or a signal */
 		if (p[1].revents != 0 && !read_output(r)) {
 			close(r->out);
 			r->out = -1;

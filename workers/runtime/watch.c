@@ -8,6 +8,8 @@
 
 /* How long the lead may lie, and an answer wait for company. */
 #define TICK_MS 1
+/* ns; several of them are over before the lead has lain for long. */
+#define SHORT_TASK NS_PER_MS
 
 static volatile sig_atomic_t terminated;
 
@@ -62,6 +64,20 @@ mind_lead_locked(uint64_t *seen)
 	*seen = the_link.leads;
 }
 
+/*
+ * How long the lead may lie on, in ms: with no idle thread to take it up and
+ * tasks so short, one of the busy ones is back soon and reads for itself, which
+ * costs no change of threads.
+ */
+static int
+patience_locked(void)
+{
+	bool soon = the_link.waiting == 0 && the_link.serving == 0 &&
+		    the_link.mean < SHORT_TASK && outbox_empty(&the_link.out);
+
+	return soon ? 4 * TICK_MS : TICK_MS;
+}
+
 /* Does what is due; how long to wait then, in ms, -1: until woken. */
 static int
 look_locked(uint64_t *seen)
@@ -82,7 +98,7 @@ look_locked(uint64_t *seen)
 	quiet = the_link.leader != LEAD_NOBODY &&
 		(outbox_empty(&the_link.out) || the_link.blocked);
 	the_link.watcher_asleep = quiet;
-	return quiet ? -1 : TICK_MS;
+	return quiet ? -1 : patience_locked();
 }
 
 static void
