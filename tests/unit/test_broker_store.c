@@ -522,6 +522,72 @@ those_that_ended_together_are_counted_and_expire(void **state)
 	rig_sound(r);
 }
 
+/* Ends in a row are stored together: those that can't be must come out as if
+ * they had stood alone. */
+static void
+ends_in_a_row_are_as_each_alone(void **state)
+{
+	enum {
+		MANY = 40,
+		FOLLOWED = 5,
+		ENDED = 9,
+		MISSING = 13
+	};
+
+	struct rig *r = *state;
+	struct store_op *ops[MANY], *op;
+	uint64_t first = 0;
+
+	for (uint64_t i = 0; i < MANY; i++) {
+		struct task_row *row = rig_row(r, "a", "1");
+
+		first = i == 0 ? row->id : first;
+		assert_int_equal(row->id, first + i);
+		if (i == FOLLOWED)
+			row->then = strdup("{\"worker\":\"a\",\"func\":\"g\"}");
+		if (i != MISSING) {
+			rig_post(r, rig_submit_op(row));
+		} else {
+			task_row_done(row);
+			free(row);
+		}
+	}
+	rig_wait(r);
+	op = rig_finish_op(first + ENDED, TASK_DONE, "\"before\"");
+	assert_int_equal(rig_do(r, op), QERR_NONE);
+	store_op_free(op);
+	for (uint64_t i = 0; i < MANY; i++) {
+		ops[i] = rig_finish_op(
+		    first + i, TASK_DONE, i % 3 == 0 ? NULL : "\"now\"");
+		ops[i]->change.finished_ms = 77;
+		ops[i]->change.expires_ms = 7777;
+		rig_add(r, ops[i]);
+	}
+	rig_wait(r);
+	for (int i = 0; i < MANY; i++) {
+		assert_int_equal(
+		    ops[i]->error, i == MISSING ? QERR_NO_TASK : QERR_NONE);
+		assert_int_equal(ops[i]->follow_count, i == FOLLOWED);
+		store_op_free(ops[i]);
+	}
+	assert_int_equal(
+	    rig_number(r, "SELECT count(*) FROM task WHERE state = 3 AND"
+			  " finished_ms = 77 AND expires_ms = 7777"),
+	    MANY - 2);
+	assert_int_equal(
+	    rig_number(
+		r, "SELECT sum(CAST(data AS TEXT) = '\"now\"') FROM result"),
+	    MANY - (MANY + 2) / 3 - 1);
+	assert_int_equal(
+	    rig_number(
+		r, "SELECT sum(CAST(data AS TEXT) = '\"before\"') FROM result"),
+	    1);
+	rig_reopen(r);
+	assert_int_equal(r->found.pools[0].counts[TASK_DONE], MANY - 1);
+	assert_int_equal(r->found.pools[0].counts[TASK_QUEUED], 1);
+	rig_sound(r);
+}
+
 static void
 what_is_done_stays_so(void **state)
 {
@@ -800,6 +866,7 @@ main(void)
 		TEST(members_stay_until_their_group_is_over),
 		TEST(expired_results_go_with_all_that_is_theirs),
 		TEST(those_that_ended_together_are_counted_and_expire),
+		TEST(ends_in_a_row_are_as_each_alone),
 		TEST(what_is_done_stays_so),
 		TEST(what_is_rare_comes_and_goes),
 		TEST(a_run_of_a_schedule_happens_once),

@@ -247,6 +247,7 @@ static const char *const columns[] = { "state", "rank", "due_ms", "attempts",
 enum {
 	OF_EXTRA = 1 << 28, /* of extra, not of task */
 	PLAIN = 1 << 29,    /* only if it has not ended and has no extra */
+	RUN = 1 << 27,      /* from one id to another */
 	MARK = 1 << 30      /* it has one from now on */
 };
 
@@ -286,9 +287,11 @@ prepare_mask(struct db *db, uint32_t mask, sqlite3_stmt **ret)
 	buf_fmt(
 	    &b, "UPDATE %s SET ", (mask & OF_EXTRA) != 0 ? "extra" : "task");
 	put_sets(&b, mask);
-	buf_fmt(&b, " WHERE id = ?%s",
-	    (mask & PLAIN) != 0 ? " AND form < 16 AND state < 3 AND seen(pool)"
-				: "");
+	buf_fmt(&b, " WHERE id %s%s",
+	    (mask & RUN) != 0 ? "BETWEEN ? AND ?" : "= ?",
+	    (mask & PLAIN) != 0
+		? " AND form < 16 AND state < 3 AND seen(id, pool)"
+		: "");
 	if (!b.failed)
 		rc = sqlite3_prepare_v3(db->sql, buf_text(&b), -1,
 		    SQLITE_PREPARE_PERSISTENT, ret, NULL);
@@ -407,9 +410,35 @@ row_change_plain(struct db *db, const struct task_change *c, bool *ret_found)
 	*ret_found = false;
 	if (needs_extra(c))
 		return SQLITE_OK;
+	db->seen_count = 0;
 	rc = change(db, c, (c->fields & COMMON) | PLAIN, ret_found);
 	if (rc == SQLITE_OK && *ret_found && is_done(c))
 		rc = db_ended(db, db->seen_pool, (int64_t)c->id, c->expires_ms);
+	return rc;
+}
+
+bool
+row_is_done_only(const struct task_change *c)
+{
+	return is_done(c) && !needs_extra(c);
+}
+
+int
+row_done_many(struct db *db, const struct task_change *c, size_t count)
+{
+	const uint32_t mask = (c->fields & COMMON) | PLAIN | RUN;
+	int rc, at;
+	sqlite3_stmt *stmt = of_mask(db, mask, &rc);
+
+	db->seen_count = 0;
+	if (stmt == NULL)
+		return rc;
+	at = bind_change(stmt, c, mask);
+	sqlite3_bind_int64(stmt, at, (int64_t)c->id);
+	sqlite3_bind_int64(stmt, at + 1, (int64_t)(c->id + count - 1));
+	rc = db_run(db, stmt);
+	for (size_t i = 0; i < db->seen_count && rc == SQLITE_OK; i++)
+		rc = db_ended(db, db->seen_pool, db->seen[i], c->expires_ms);
 	return rc;
 }
 
@@ -427,16 +456,36 @@ row_change(struct db *db, const struct task_change *c, bool *ret_found)
 	return rc;
 }
 
+static int
+bind_result(sqlite3_stmt *stmt, int at, const struct row_result *r)
+{
+	sqlite3_bind_int64(stmt, at++, (int64_t)r->id);
+	sqlite3_bind_int(stmt, at++, r->json);
+	bind_body(stmt, at++, r->data);
+	return at;
+}
+
 int
-row_put_result(struct db *db, uint64_t id, const struct body *result, bool json)
+row_put_result(struct db *db, const struct row_result *r)
 {
 	int rc;
 	sqlite3_stmt *stmt = db_sql(db, SQL_RESULT_PUT, &rc);
 
 	if (stmt == NULL)
 		return rc;
-	sqlite3_bind_int64(stmt, 1, (int64_t)id);
-	sqlite3_bind_int(stmt, 2, json);
-	bind_body(stmt, 3, result);
+	bind_result(stmt, 1, r);
+	return db_run(db, stmt);
+}
+
+int
+row_put_results(struct db *db, const struct row_result r[RESULTS_MANY])
+{
+	int at = 1, rc;
+	sqlite3_stmt *stmt = db_sql(db, SQL_RESULT_PUT_MANY, &rc);
+
+	if (stmt == NULL)
+		return rc;
+	for (size_t i = 0; i < RESULTS_MANY; i++)
+		at = bind_result(stmt, at, &r[i]);
 	return db_run(db, stmt);
 }

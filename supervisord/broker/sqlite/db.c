@@ -80,14 +80,16 @@ open_at(struct db *db, const char *path, int flags, int cache_kib)
 	return rc;
 }
 
-/* seen(pool): true; tells which pool's task a statement is about to change. */
+/* seen(id, pool): true; tells which tasks a statement is about to change. */
 static void
 see_pool(sqlite3_context *context, int count, sqlite3_value **values)
 {
 	struct db *db = sqlite3_user_data(context);
 
-	if (count == 1)
-		db->seen_pool = sqlite3_value_int64(values[0]);
+	if (count == 2 && db->seen_count < N_ELEMENTS(db->seen)) {
+		db->seen[db->seen_count++] = sqlite3_value_int64(values[0]);
+		db->seen_pool = sqlite3_value_int64(values[1]);
+	}
 	sqlite3_result_int(context, 1);
 }
 
@@ -118,7 +120,7 @@ db_open(struct db *db, const char *path, bool *ret_fresh)
 	if (rc == SQLITE_OK && sqlite3_db_readonly(db->sql, "main") == 1)
 		rc = SQLITE_READONLY;
 	if (rc == SQLITE_OK)
-		rc = sqlite3_create_function(db->sql, "seen", 1,
+		rc = sqlite3_create_function(db->sql, "seen", 2,
 		    SQLITE_UTF8 | SQLITE_DIRECTONLY, db, see_pool, NULL, NULL);
 	if (rc == SQLITE_OK) {
 		sqlite3_wal_hook(db->sql, note_wal, db);

@@ -69,7 +69,10 @@ struct db {
 	} ended[DB_ENDED];
 
 	size_t ended_count;
-	int64_t seen_pool; /* of the task a statement has changed last */
+
+	/* The tasks a statement has changed, in its order. */
+	int64_t seen[DB_BATCH], seen_pool;
+	size_t seen_count;
 
 	/* Names of pools by id, as far as they have been met. */
 	struct {

@@ -1,11 +1,15 @@
 #include <stdlib.h>
 
+#include "supervisord/base/slab.h"
 #include "supervisord/broker/store.h"
+
+/* The loop's: nobody else makes or frees one. */
+static struct slab ops = SLAB(struct store_op, 4096);
 
 struct store_op *
 store_op_new(enum store_kind kind)
 {
-	struct store_op *op = calloc(1, sizeof *op);
+	struct store_op *op = slab_take(&ops);
 
 	if (op == NULL)
 		return NULL;
@@ -38,7 +42,7 @@ store_op_free(struct store_op *op)
 	free_rows(op->rows, op->count);
 	free_rows(op->follow, op->follow_count);
 	free(op->ids);
-	free(op);
+	slab_give(&ops, op);
 }
 
 void

@@ -65,6 +65,15 @@ update(struct store *s, struct store_op *op)
 	return rc;
 }
 
+static int
+put_result(struct store *s, const struct store_op *op)
+{
+	const struct row_result r = { op->change.id, op->result,
+		op->result_json };
+
+	return row_put_result(&s->db, &r);
+}
+
 /* A task of which a `then` or a group waits, or that has more to say than that
  * it is done. What is done stays so: the first end counts. */
 static int
@@ -81,8 +90,7 @@ finish(struct store *s, struct store_op *op)
 	if (rc == SQLITE_OK && found)
 		rc = row_change(&s->db, &op->change, &found);
 	if (rc == SQLITE_OK && found && op->result != NULL)
-		rc = row_put_result(
-		    &s->db, op->change.id, op->result, op->result_json);
+		rc = put_result(s, op);
 	if (rc == SQLITE_OK && found && row.state < TASK_DONE)
 		rc = follow_end(s, op, &row);
 	task_row_done(&row);
@@ -97,8 +105,7 @@ finish_plain(struct store *s, struct store_op *op, int *rc)
 
 	*rc = row_change_plain(&s->db, &op->change, &found);
 	if (*rc == SQLITE_OK && found && op->result != NULL)
-		*rc = row_put_result(
-		    &s->db, op->change.id, op->result, op->result_json);
+		*rc = put_result(s, op);
 	return *rc != SQLITE_OK || found;
 }
 

@@ -38,8 +38,21 @@ int row_change(struct db *db, const struct task_change *c, bool *ret_found);
  * nor gets a row in extra, so that nothing hangs on its end either. */
 int row_change_plain(
     struct db *db, const struct task_change *c, bool *ret_found);
-int row_put_result(
-    struct db *db, uint64_t id, const struct body *result, bool json);
+/* Whether that it is done is all there is to say of it. */
+bool row_is_done_only(const struct task_change *c);
+/* As row_change_plain, for so many tasks in a row that are done alike: those
+ * for which it did are in db->seen, in order. */
+int row_done_many(struct db *db, const struct task_change *c, size_t count);
+
+struct row_result {
+	uint64_t id;
+	const struct body *data;
+	bool json;
+};
+
+int row_put_result(struct db *db, const struct row_result *r);
+#define RESULTS_MANY 8
+int row_put_results(struct db *db, const struct row_result r[RESULTS_MANY]);
 
 /* For people, in a thread of their own or not: TASK, LIST. */
 int read_answer(struct db *db, struct store_op *op);

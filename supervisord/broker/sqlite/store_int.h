@@ -70,6 +70,11 @@ int op_apply(struct store *s, struct store_op *op);
 /* Undoes what op_apply has put into op. */
 void op_forget(struct store_op *op, enum queue_error error);
 
+/* many.c: those from `from` on that can be done as one, before the list ends;
+ * how many that was, 0 for none. */
+size_t ops_many(
+    struct store *s, struct list *from, const struct list *batch, int *rc);
+
 /* follow.c: what comes of a task's end. `row`: as it was before, whole. */
 int follow_end(
     struct store *s, struct store_op *op, const struct task_row *row);

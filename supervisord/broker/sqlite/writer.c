@@ -125,28 +125,6 @@ wants_full(const struct list *batch)
 	return false;
 }
 
-/* Submits in a row: `from` and those behind it; false: not so many of them, or
- * they can't be stored together. */
-static bool
-submit_many(struct store *s, struct list *from, struct list *batch, int *rc)
-{
-	const struct task_row *rows[INSERT_MANY];
-	struct list *l = from;
-
-	for (size_t i = 0; i < INSERT_MANY; i++, l = l->next) {
-		struct store_op *op = LIST_ENTRY(l, struct store_op, link);
-
-		if (l == batch || op->kind != STORE_SUBMIT || op->row == NULL ||
-		    op->row->id == 0 || !row_is_simple(op->row))
-			return false;
-		rows[i] = op->row;
-		op->error = QERR_NONE;
-		op->existing = 0;
-	}
-	*rc = row_insert_many(&s->db, rows);
-	return *rc == SQLITE_OK || db_is_fatal(*rc);
-}
-
 static int
 apply_all(struct store *s, struct list *batch)
 {
@@ -154,13 +132,12 @@ apply_all(struct store *s, struct list *batch)
 	int rc = SQLITE_OK;
 
 	while (l != batch && rc == SQLITE_OK) {
-		if (submit_many(s, l, batch, &rc)) {
-			for (size_t i = 0; i < INSERT_MANY; i++)
-				l = l->next;
-		} else {
+		size_t many = ops_many(s, l, batch, &rc);
+
+		if (many == 0)
 			rc = op_apply(s, LIST_ENTRY(l, struct store_op, link));
+		for (size_t i = 0; i < MAX_OF(many, (size_t)1); i++)
 			l = l->next;
-		}
 	}
 	return rc;
 }
