@@ -236,6 +236,8 @@ static inline void
 disk_install(void)
 {
 	sqlite3_initialize();
+	if (disk.real != NULL)
+		return;
 	disk.real = sqlite3_vfs_find(NULL);
 	disk.vfs = *disk.real;
 	disk.vfs.zName = "disk";

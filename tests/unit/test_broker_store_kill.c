@@ -252,46 +252,89 @@ image_save(const struct image *m, const char *path)
 enum leftover {
 	LEFT_NOTHING,
 	LEFT_ALL,
-	LEFT_SOME
+	LEFT_SOME,
+	LEFT_TORN, /* all, of the last one the first half */
+	LEFTOVERS
 };
 
-/* The disk after a cut behind event n, and what must be on it. */
 static void
-check_cut(struct rig *r, size_t n, enum leftover left, const uint64_t *ids,
-    size_t count, unsigned *seed)
+apply_part(struct image *m, const struct disk_event *e, size_t at, size_t n,
+    enum leftover left, unsigned *seed)
 {
-	struct rig cut = *r;
-	char wal[PATH_MAX + 8];
-	struct ack *acks = calloc(count + 1, sizeof *acks);
+	struct disk_event part = *e;
 
-	snprintf(cut.file, sizeof cut.file, "%s/cut.db", r->dir);
-	snprintf(wal, sizeof wal, "%s-wal", cut.file);
+	if (left == LEFT_SOME && rand_r(seed) % 2 == 0)
+		return;
+	if (left == LEFT_TORN && at == n)
+		part.size /= 2;
+	image_apply(m, &part);
+}
+
+/* The disk after a cut behind event n. */
+static void
+make_cut(struct rig *cut, const struct rig *r, size_t n, enum leftover left,
+    unsigned *seed)
+{
+	char wal[PATH_MAX + 8];
+
+	*cut = *r;
+	snprintf(cut->file, sizeof cut->file, "%s/cut.db", r->dir);
+	snprintf(wal, sizeof wal, "%s-wal", cut->file);
 	for (int f = 0; f < 2; f++) {
 		struct image m = { 0 };
 
 		image_copy(&m, left == LEFT_ALL ? &written[f] : &flushed[f]);
-		for (size_t i = first_unflushed[f]; left == LEFT_SOME && i <= n;
-		     i++)
-			if (disk.events[i].file == f && rand_r(seed) % 2 == 0)
-				image_apply(&m, &disk.events[i]);
-		image_save(&m, f == 0 ? cut.file : wal);
+		for (size_t i = first_unflushed[f];
+		     (left == LEFT_SOME || left == LEFT_TORN) && i <= n; i++)
+			if (disk.events[i].file == f)
+				apply_part(
+				    &m, &disk.events[i], i, n, left, seed);
+		image_save(&m, f == 0 ? cut->file : wal);
 		free(m.data);
 	}
-	for (size_t i = 0; i < count; i++)
-		acks[i].id = ids[i];
-	check_acks(&cut, acks, count);
-	free(acks);
-	unlink(cut.file);
-	unlink(wal);
+}
+
+static void
+unlink_cut(const struct rig *cut)
+{
+	static const char *const ends[] = { "", "-wal", "-shm" };
+	char path[PATH_MAX + 8];
+
+	for (int i = 0; i < 3; i++) {
+		snprintf(path, sizeof path, "%s%s", cut->file, ends[i]);
+		unlink(path);
+	}
+}
+
+static bool
+is_long(void)
+{
+	return getenv("SUPERVISORD_TEST_LONG") != NULL;
+}
+
+/* The event's file says whether it was the end that was acknowledged. */
+static void
+note_ack(const struct store_op *op, uint64_t id, int finished)
+{
+	/* What was relaxed is promised nothing. */
+	if (!op->relaxed)
+		disk_note(DISK_ACK, finished, (sqlite3_int64)id, NULL, 0);
 }
 
 static void
 on_stored(struct store_op *op)
 {
 	assert_int_equal(op->error, QERR_NONE);
-	/* What was relaxed is promised nothing. */
-	if (!op->relaxed)
-		disk_note(DISK_ACK, 0, (sqlite3_int64)op->row->id, NULL, 0);
+	note_ack(op, op->row->id, 0);
+	rig_answered(op);
+	store_op_free(op);
+}
+
+static void
+on_end_stored(struct store_op *op)
+{
+	assert_int_equal(op->error, QERR_NONE);
+	note_ack(op, op->change.id, 1);
 	rig_answered(op);
 	store_op_free(op);
 }
@@ -308,50 +351,99 @@ work(struct rig *r)
 		/* Enough for the log to be brought home and begun anew. */
 		struct store_op *op = rig_submit_op(
 		    rig_row(r, "a", i > 20 && i < 80 ? large : "[1]"));
+		uint64_t id = op->row->id;
 
 		rig_add(r, op);
 		op->done = on_stored;
 		op->relaxed = i % 4 == 3;
 		if (i % 3 != 0)
 			rig_wait(r);
+		if (i % 3 != 1)
+			continue;
+		op = rig_finish_op(id, TASK_DONE, "[1]");
+		rig_add(r, op);
+		op->done = on_end_stored;
+		op->relaxed = i % 8 == 4;
 	}
 	rig_wait(r);
 	free(large);
 }
 
 static void
+apply(size_t n)
+{
+	const struct disk_event *e = &disk.events[n];
+
+	if (e->what == DISK_ACK)
+		return;
+	image_apply(&written[e->file], e);
+	if (e->what != DISK_SYNC)
+		return;
+	image_copy(&flushed[e->file], &written[e->file]);
+	first_unflushed[e->file] = n + 1;
+}
+
+/* At each flush and answer, and here and there between (in the long form at
+ * each write); of large files fewer, which take longer to look through. */
+static bool
+is_looked_at(size_t n)
+{
+	const struct disk_event *e = &disk.events[n];
+	bool near =
+	    n + 1 < disk.count &&
+	    (disk.events[n + 1].what != DISK_WRITE || e->what != DISK_WRITE);
+
+	size_t size = written[0].size + written[1].size;
+
+	if (is_long())
+		return near || size < (1U << 20) || n % 11 == 0;
+	if (size < (4U << 20))
+		return near || n % 97 == 0;
+	return near && (n % 7 == 0 || e->file == 0);
+}
+
+static void
 play(struct rig *r)
 {
-	uint64_t *ids = calloc(disk.count + 1, sizeof *ids);
-	size_t acked = 0, checks = 0;
+	struct ack *acks = calloc(disk.count + 1, sizeof *acks);
+	size_t acked = 0, checks = 0, home = 0, anew = 0;
 	unsigned seed = 7;
+	struct rig cut;
 
 	for (size_t n = 0; n < disk.count; n++) {
 		const struct disk_event *e = &disk.events[n];
-		bool near = n + 1 < disk.count &&
-			    (disk.events[n + 1].what != DISK_WRITE ||
-				e->what != DISK_WRITE);
 
-		image_apply(&written[e->file], e);
-		if (e->what == DISK_ACK) {
-			ids[acked++] = (uint64_t)e->at;
-		} else if (e->what == DISK_SYNC) {
-			image_copy(&flushed[e->file], &written[e->file]);
-			first_unflushed[e->file] = n + 1;
-		}
-		/* At each flush and answer, and here and there between; of
-		 * large files fewer, which take longer to look through. */
-		if (written[0].size + written[1].size < (4U << 20)
-			? near || n % 97 == 0
-			: near && (n % 7 == 0 || e->file == 0)) {
-			check_cut(r, n, (enum leftover)(checks % 3), ids, acked,
-			    &seed);
-			checks++;
-		}
+		apply(n);
+		home += e->what == DISK_WRITE && e->file == 0;
+		anew += e->what == DISK_WRITE && e->file == 1 && e->at == 0;
+		if (e->what == DISK_ACK)
+			acks[acked++] =
+			    (struct ack){ (uint64_t)e->at, (uint64_t)e->file };
+		if (!is_looked_at(n))
+			continue;
+		make_cut(
+		    &cut, r, n, (enum leftover)(checks++ % LEFTOVERS), &seed);
+		check_acks(&cut, acks, acked);
+		unlink_cut(&cut);
 	}
 	print_message("%zu writes and flushes, %zu acknowledged, %zu cuts\n",
 	    disk.count, acked, checks);
-	free(ids);
+	/* The log was brought home, and begun anew. */
+	assert_true(home > 100);
+	assert_true(anew > 1);
+	free(acks);
+}
+
+static void
+forget_images(void)
+{
+	disk_forget();
+	for (int f = 0; f < 2; f++) {
+		free(written[f].data);
+		free(flushed[f].data);
+		written[f] = flushed[f] = (struct image){ 0 };
+		first_unflushed[f] = 0;
+	}
 }
 
 static void
@@ -372,11 +464,44 @@ nothing_acknowledged_is_lost_by_a_power_cut(void **state)
 	disk.recording = false;
 	rig_close(r);
 	play(r);
-	disk_forget();
-	for (int f = 0; f < 2; f++) {
-		free(written[f].data);
-		free(flushed[f].data);
+	forget_images();
+}
+
+/* Each step of the schema is a transaction: the cut leaves an older version,
+ * from which it goes on. */
+static void
+a_power_cut_while_it_is_made_leaves_one_that_can_be_used(void **state)
+{
+	struct rig *r = *state, cut;
+	bool older = false;
+	unsigned seed = 11;
+
+	disk_install();
+	disk.recording = true;
+	rig_open(r);
+	disk.recording = false;
+	rig_close(r);
+	for (size_t n = 0; n < disk.count; n++) {
+		apply(n);
+		for (int left = 0; left < LEFTOVERS; left++) {
+			int64_t version;
+
+			make_cut(&cut, r, n, (enum leftover)left, &seed);
+			version = rig_number(&cut, "PRAGMA user_version");
+			older = older || version == 1;
+			rig_open(&cut);
+			assert_true(cut.well);
+			rig_submit(&cut, rig_row(&cut, "a", "[1]"));
+			rig_close(&cut);
+			rig_sound(&cut);
+			assert_int_equal(
+			    rig_number(&cut, "SELECT count(*) FROM tasks"), 1);
+			unlink_cut(&cut);
+		}
 	}
+	assert_true(older);
+	assert_int_equal(rig_number(r, "SELECT count(*) FROM tasks"), 0);
+	forget_images();
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -387,6 +512,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(nothing_acknowledged_is_lost_by_kill_9),
 		TEST(nothing_acknowledged_is_lost_by_a_power_cut),
+		TEST(a_power_cut_while_it_is_made_leaves_one_that_can_be_used),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
