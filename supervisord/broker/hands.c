@@ -141,13 +141,36 @@ hand_update(struct hand *h)
 }
 
 static void
+send_replace(const struct hand *h, enum replace_how how, const char *why)
+{
+	struct msg_replace m = { h->slot, h->gen, (uint32_t)how, 0 };
+
+	peer_send(
+	    &h->broker->master, MSG_REPLACE, &m, why, strlen(why) + 1, -1);
+}
+
+static void
 send_ask(const struct hand *h)
 {
-	struct msg_replace m = { h->slot, h->gen, (uint32_t)h->in->asked - 1,
-		0 };
+	send_replace(
+	    h, (enum replace_how)((uint32_t)h->in->asked - 1), h->in->why);
+}
 
-	peer_send(&h->broker->master, MSG_REPLACE, &m, h->in->why,
-	    strlen(h->in->why) + 1, -1);
+void
+hand_ask_recycle(const struct hand *h)
+{
+	char why[128];
+
+	/* It goes on with tasks until the master says STOPPING. */
+	snprintf(why, sizeof why, "it has done %llu tasks (recycle.max_tasks)",
+	    (unsigned long long)h->served);
+	send_replace(h, REPLACE_DRAIN, why);
+}
+
+void
+hand_ask_relief(const struct hand *h)
+{
+	send_replace(h, h->in->relieved ? REPLACE_SOON : REPLACE_NOT, "");
 }
 
 void
@@ -199,8 +222,12 @@ hands_master_up(struct broker *b)
 
 	HASH_ITER(hh, b->hands->table, h, tmp)
 	{
+		if ((h->in->relief_said || h->in->adopted) && !h->in->exited)
+			hand_ask_relief(h);
 		if (h->in->asked != 0 && !h->in->exited)
 			send_ask(h);
+		else if (h->in->recycling && !h->in->exited)
+			hand_ask_recycle(h);
 		/* It says first who is being stopped. */
 		if (limit_is_set(&h->in->judgment))
 			hand_wait_for_words(h, MASTER_WORDS);
@@ -240,9 +267,8 @@ hand_poll_room(struct hand *h, bool full)
 	h->in->full = full;
 	if (full)
 		e.events |= EPOLLOUT;
-	if (h->in->polled &&
-	    epoll_ctl(h->broker->hands->poller, EPOLL_CTL_MOD, h->in->fd, &e) <
-		0)
+	if (h->in->polled && epoll_ctl(h->broker->hands->poller, EPOLL_CTL_MOD,
+				 h->in->fd, &e) < 0)
 		log_error("can't watch %s: %s", h->name, strerror(errno));
 }
 

@@ -166,7 +166,7 @@ adopt_hand(struct hand *h)
 	if (in->replaced)
 		hand_ask(h, REPLACE_KILL, "a task of it did not end in time");
 	else if (in->recycling)
-		hand_ask(h, REPLACE_DRAIN, "it has done its number of tasks");
+		hand_ask_recycle(h);
 	hand_update(h);
 }
 
@@ -258,6 +258,7 @@ hand_begin(struct hand *h)
 	}
 	if (h->in->broken)
 		return;
+	hand_resume_limits(h);
 	hand_poll(h, true);
 	hand_read(h);
 }

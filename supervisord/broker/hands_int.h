@@ -40,20 +40,22 @@ struct conn_in {
 	struct hand *hand;
 	int fd;
 	bool polled;
-	bool decided;  /* its first byte has come */
-	bool lines;    /* it was '{' */
-	bool adopted;  /* a broker before this one had it */
-	bool rest;     /* lines: the first may be the rest of one */
-	bool full;     /* nothing can be written until the poller says so */
-	bool shut;     /* at its end: nothing to read, nobody to write to */
-	bool broken;   /* it broke the protocol: it is not listened to */
-	bool draining; /* it said so */
-	bool drained;  /* it was told so */
-	bool exited;   /* CHANNEL_EXIT has come */
-	bool judged;   /* what it held is given back */
-	bool recycling;
-	bool replaced; /* its end was asked for because of the doomed */
-	uint8_t asked; /* 0, or 1 + enum replace_how */
+	bool decided;     /* its first byte has come */
+	bool lines;       /* it was '{' */
+	bool adopted;     /* a broker before this one had it */
+	bool rest;        /* lines: the first may be the rest of one */
+	bool full;        /* nothing can be written until the poller says so */
+	bool shut;        /* at its end: nothing to read, nobody to write to */
+	bool broken;      /* it broke the protocol: it is not listened to */
+	bool draining;    /* it said so */
+	bool drained;     /* it was told so */
+	bool exited;      /* CHANNEL_EXIT has come */
+	bool judged;      /* what it held is given back */
+	bool recycling;   /* its replacement was asked for: max_tasks */
+	bool relieved;    /* another was asked for, as this waits for its end */
+	bool relief_said; /* that, or that it was taken back */
+	bool replaced;    /* its end was asked for because of the doomed */
+	uint8_t asked;    /* 0, or 1 + enum replace_how */
 	struct msg_child exit;
 	uint32_t adopting;   /* tasks that the core is looking up */
 	uint32_t flights;    /* with it, or not settled yet */
@@ -101,6 +103,10 @@ void hand_free(struct hand *h);
 /* The master is asked to end it. */
 void hand_ask(struct hand *h, enum replace_how how, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* The master is told that it has done its number of tasks, or that it takes no
+ * more of them until it is killed. */
+void hand_ask_recycle(const struct hand *h);
+void hand_ask_relief(const struct hand *h);
 /* It broke the protocol: it is killed, and not listened to any more. */
 void hand_broke(struct hand *h, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -131,6 +137,8 @@ void hand_flight_begins(struct flight *f); /* sets its deadline */
 void hand_flight_begun(struct flight *f);  /* START has come */
 void hand_flight_ended(struct hand *h);    /* one less: what that means */
 void hand_recycle_draw(struct hand *h);
+/* All it holds is known, after a crash of the broker. */
+void hand_resume_limits(struct hand *h);
 /* Its slots tell what its threads do. */
 bool hand_has_slots(const struct hand *h);
 /* The task's slot, or NULL: it is in none. */

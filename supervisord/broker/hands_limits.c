@@ -185,21 +185,52 @@ siblings_end(struct hand *h, bool recall)
 	return end;
 }
 
+/* While it waits for the others it is given nothing: another one is. */
+static void
+relieve(struct hand *h, bool on)
+{
+	if (h->in->relieved == on)
+		return;
+	h->in->relieved = on;
+	h->in->relief_said = true;
+	hand_ask_relief(h);
+}
+
+/* At once, or when the others are through. */
+static void
+kill_soon(struct hand *h)
+{
+	int64_t end = h->threads > 1 ? siblings_end(h, true) : 0;
+
+	if (end == 0) {
+		kill_hand(h);
+		return;
+	}
+	relieve(h, true);
+	if (!limit_is_set(&h->in->limit))
+		limit_set(h->broker->limits, &h->in->limit, end, siblings_due);
+}
+
 static void
 doom(struct flight *f)
 {
 	struct hand *h = f->hand;
-	struct conn_in *in = h->in;
-	int64_t end;
 
 	flights_flag(h->broker->flights, f, FLIGHT_DOOMED);
-	in->doomed++;
+	h->in->doomed++;
 	hand_update(h);
-	end = h->threads > 1 ? siblings_end(h, true) : 0;
-	if (end == 0)
-		kill_hand(h);
-	else if (!limit_is_set(&in->limit))
-		limit_set(h->broker->limits, &in->limit, end, siblings_due);
+	kill_soon(h);
+}
+
+void
+hand_resume_limits(struct hand *h)
+{
+	struct conn_in *in = h->in;
+
+	if (in->doomed > 0 && !in->replaced)
+		kill_soon(h);
+	else if (in->adopted)
+		hand_ask_relief(h); /* what was said may be out of date */
 }
 
 static void
@@ -235,20 +266,6 @@ flight_due(struct limit *l)
 
 /* --- when a task has ended ------------------------------------------------ */
 
-static bool
-other_recycles(const struct hand *h)
-{
-	const struct hand *other, *tmp;
-
-	HASH_ITER(hh, h->broker->hands->table, other, tmp)
-	{
-		if (other != h && other->in->recycling && !other->in->judged &&
-		    strcmp(other->worker, h->worker) == 0)
-			return true;
-	}
-	return false;
-}
-
 static void
 recycle(struct hand *h)
 {
@@ -256,15 +273,10 @@ recycle(struct hand *h)
 
 	if (in->recycling || h->closed)
 		return;
-	if (other_recycles(h)) {
-		in->recycle_at = h->served + 1 + in->recycle_at / 50;
-		return;
-	}
 	in->recycling = true;
 	if (in->kept != NULL)
 		in->kept->recycling = 1;
-	hand_ask(h, REPLACE_DRAIN, "it has done %llu tasks (recycle.max_tasks)",
-	    (unsigned long long)h->served);
+	hand_ask_recycle(h);
 }
 
 void
@@ -285,6 +297,7 @@ hand_flight_ended(struct hand *h)
 		return;
 	/* They ended after all, while it waited for the others. */
 	limit_clear(h->broker->limits, &in->limit);
+	relieve(h, false);
 	hand_update(h);
 }
 

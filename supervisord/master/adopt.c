@@ -16,6 +16,7 @@
 #include "supervisord/master/procfs.h"
 #include "supervisord/master/record.h"
 #include "supervisord/master/recycle.h"
+#include "supervisord/master/relief.h"
 #include "supervisord/master/takeover.h"
 #include "supervisord/master/teams.h"
 
@@ -55,6 +56,9 @@ take_row(struct memory_row *row, void *arg)
 		return;
 	}
 	it->doomed = team->doomed || row->index >= team->wanted;
+	if (!team->doomed && (row->stand_in || row->drains) &&
+	    relief_adopt(m, team, it))
+		it->doomed = false;
 	/* Its rules may be others than those it was stopped by. */
 	if (row->life.step >= instance_rules(it)->stop_count)
 		row->life.step = (uint8_t)(instance_rules(it)->stop_count - 1);
@@ -420,6 +424,7 @@ adopt_all(struct master *m, const struct handover *h, bool fresh, bool clean)
 	HASH_ITER(hh, m->crew.teams, team, tmp)
 	{
 		recycle_settings(m, team);
+		relief_restored(m, team);
 		autoscale_settings(m, team);
 	}
 	drive_grant_turns(m);

@@ -11,6 +11,7 @@
 #include "supervisord/master/drive.h"
 #include "supervisord/master/master.h"
 #include "supervisord/master/recycle.h"
+#include "supervisord/master/relief.h"
 
 bool
 crew_init(struct crew *crew)
@@ -53,6 +54,7 @@ crew_remove_team(struct crew *crew, struct team *team)
 {
 	HASH_DEL(crew->teams, team);
 	autoscale_gone(team);
+	relief_team_gone(team);
 	free(team->scale_why);
 	free(team->instances);
 	free(team);
@@ -188,6 +190,7 @@ crew_remove(struct master *m, struct instance *it)
 
 	ev_timer_stop(m->loop, &it->timer);
 	recycle_gone(m, it);
+	relief_gone(it);
 	list_remove(&it->queue);
 	it->team->instances[it->row->index] = NULL;
 	it->team->members--;

@@ -42,6 +42,7 @@ struct instance {
 	char *due;            /* why it waits for its turn to be replaced */
 	char *note; /* why the process note_pid is, or was, replaced */
 	int note_pid;
+	int drains_pid; /* takes no more tasks, to be replaced; 0 (relief.h) */
 
 	/* What its process cpu_pid, and those below it, had used at the last
 	 * look (autoscale.h). */
@@ -62,6 +63,8 @@ struct team {
 	unsigned members;           /* instances there are */
 	unsigned due;               /* of them wait to be replaced */
 	struct instance *recycling; /* the one that is just being replaced */
+	unsigned draining;          /* drains_pid is set in so many */
+	struct relief *relief;      /* for those that are replaced, or NULL */
 	struct scaler *scaler;      /* autoscale by cpu or command, or NULL */
 	char *scale_why;            /* what autoscale did last, or NULL */
 	int64_t scale_at;           /* when, monotonic ns */

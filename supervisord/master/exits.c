@@ -159,6 +159,8 @@ exit_status_of(const struct exit_info *e)
 	return e->code >= 0 ? e->code : 1;
 }
 
+static const char stands_in[] = "stands in while others are replaced";
+
 /* Its worker is gone from the config, or has more instances than it shall. */
 static const char *
 leaving_reason(const struct instance *it, char *out, size_t size)
@@ -219,7 +221,9 @@ instance_reason(const struct instance *it, char *out, size_t size)
 					: "not up for start_seconds yet");
 		break;
 	case ST_RUNNING:
-		if (row->adopted)
+		if (row->stand_in)
+			snprintf(out, size, "%s", stands_in);
+		else if (row->adopted)
 			snprintf(out, size,
 			    "taken over after a crash of supervisord");
 		else if (row->life.restarts > 0 && row->exit.at_ms != 0)
@@ -265,6 +269,7 @@ change_reason(const struct instance *it, const struct life_change *change,
 		snprintf(out, size, "%s",
 		    change->from == ST_BACKOFF   ? "tried again"
 		    : change->from == ST_WAITING ? "its turn has come"
+		    : it->row->stand_in          ? stands_in
 						 : "to be up");
 		break;
 	case ON_DOWN:

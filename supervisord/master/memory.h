@@ -57,7 +57,8 @@ struct memory_row {
 	uint8_t adopting; /* the guardian has been asked to take it over */
 	uint8_t unheard;  /* enum life_action the guardian may not know of */
 	uint8_t hybrid;   /* its process has a task socket */
-	uint8_t pad[2];
+	uint8_t stand_in; /* it is beyond the number wanted, for a while */
+	uint8_t drains;   /* it takes no more tasks, and is to be replaced */
 };
 
 /*

@@ -14,6 +14,7 @@
 #include "supervisord/master/master.h"
 #include "supervisord/master/procfs.h"
 #include "supervisord/master/record.h"
+#include "supervisord/master/relief.h"
 
 #define LOOK_SECONDS 5.
 
@@ -70,8 +71,8 @@ recycle_replace(
 
 /* --- one of a worker at a time -------------------------------------------- */
 
-static void
-take_next(struct master *m, struct team *team)
+void
+recycle_next(struct master *m, struct team *team)
 {
 	for (unsigned i = 0; team->recycling == NULL && i < team->room; i++) {
 		struct instance *it = team->instances[i];
@@ -80,6 +81,8 @@ take_next(struct master *m, struct team *team)
 		if (it == NULL || it->due == NULL ||
 		    it->row->life.state != ST_RUNNING)
 			continue;
+		if (!relief_is_there(m, team))
+			return;
 		why = it->due;
 		it->due = NULL;
 		team->due--;
@@ -100,7 +103,8 @@ recycle_changed(struct master *m, struct instance *it)
 		(row->life.state == ST_RUNNING && it->note_pid != row->pid)))
 		team->recycling = NULL;
 	if (team->recycling == NULL && team->due > 0)
-		take_next(m, team);
+		recycle_next(m, team);
+	relief_changed(m, it);
 }
 
 void
@@ -114,16 +118,17 @@ recycle_gone(struct master *m, struct instance *it)
 		it->team->recycling = NULL;
 }
 
-static void
-is_due(struct master *m, struct instance *it, const char *why)
+void
+recycle_due(struct master *m, struct instance *it, const char *why)
 {
-	if (it->due != NULL || it->note_pid == it->row->pid)
+	if (it->due != NULL || it->note_pid == it->row->pid ||
+	    it->row->stand_in)
 		return;
 	it->due = strdup(why);
 	if (it->due == NULL)
 		return;
 	it->team->due++;
-	take_next(m, it->team);
+	recycle_next(m, it->team);
 }
 
 /* --- age ------------------------------------------------------------------ */
@@ -147,7 +152,7 @@ too_old(struct ev_loop *loop, ev_timer *timer, int events)
 	units_format_duration(age / NS_PER_SEC * NS_PER_SEC, text, sizeof text);
 	snprintf(
 	    why, sizeof why, "recycled: up for %s (recycle.max_age)", text);
-	is_due(timer->data, it, why);
+	recycle_due(timer->data, it, why);
 }
 
 void
@@ -193,7 +198,7 @@ look_at(struct master *m, struct instance *it)
 	snprintf(why, sizeof why,
 	    "recycled: %lld MiB of memory (recycle.max_memory)",
 	    (long long)(size >> 20));
-	is_due(m, it, why);
+	recycle_due(m, it, why);
 }
 
 static void

@@ -4,7 +4,8 @@
 /*
  * Processes that are replaced though they are well: too old, too large
  * (`recycle`), or because the broker asks for it. `recycle` takes one instance
- * of a worker at a time; the others wait until it is up again.
+ * of a worker at a time; the others wait until it is up again. Of a hybrid
+ * worker another is up before (relief.h).
  */
 
 #include <stdbool.h>
@@ -16,6 +17,11 @@ struct team;
 /* It has a process (since row->started_mono), or has one no more. */
 void recycle_started(struct master *m, struct instance *it);
 void recycle_ended(struct master *m, struct instance *it);
+
+/* It is to be replaced when its turn comes; why is told with its exit. */
+void recycle_due(struct master *m, struct instance *it, const char *why);
+/* Who waits for its turn may have it now. */
+void recycle_next(struct master *m, struct team *team);
 
 /* Its state has changed: may the next one of its worker go? */
 void recycle_changed(struct master *m, struct instance *it);

@@ -23,6 +23,7 @@
 #include "supervisord/master/master.h"
 #include "supervisord/master/record.h"
 #include "supervisord/master/recycle.h"
+#include "supervisord/master/relief.h"
 #include "supervisord/master/rpc.h"
 #include "supervisord/master/sockets.h"
 #include "supervisord/master/streams.h"
@@ -144,6 +145,7 @@ restart_changed(struct master *m, struct team *team, unsigned count,
 {
 	unsigned staying = MIN_OF(team->room, count);
 
+	relief_dismiss(m, team);
 	for (unsigned i = 0; i < staying; i++) {
 		struct instance *it = team->instances[i];
 
@@ -192,6 +194,7 @@ apply_one(struct master *m, struct worker_diff *d, struct retired *retired,
 	if (d->new == NULL) {
 		team->doomed = true;
 		autoscale_gone(team);
+		relief_team_gone(team);
 		team->retired = retired;
 		retired->refs++;
 		if (team->scaled) {

@@ -12,6 +12,7 @@
 #include "supervisord/master/jobs.h"
 #include "supervisord/master/master.h"
 #include "supervisord/master/record.h"
+#include "supervisord/master/relief.h"
 #include "supervisord/master/streams.h"
 
 static int
@@ -167,10 +168,11 @@ team_resize(struct master *m, struct team *team, unsigned count,
 	struct actor autostart = { .uid = -1, .command = by->command };
 
 	team->wanted = count;
+	relief_resized(m, team, count);
 	for (unsigned i = team->room; i > count; i--) {
 		struct instance *it = team->instances[i - 1];
 
-		if (it == NULL || it->doomed)
+		if (it == NULL || it->doomed || it->row->stand_in)
 			continue;
 		if (job != NULL)
 			job_add(job, it, GOAL_DOWN);

@@ -17,6 +17,7 @@
 #include "supervisord/master/memfd.h"
 #include "supervisord/master/record.h"
 #include "supervisord/master/recycle.h"
+#include "supervisord/master/relief.h"
 
 /* The logger is asked for an exit's last lines, and waited for so long. */
 #define LINES_SECONDS 1.
@@ -277,8 +278,20 @@ replace(struct master *m, const struct msg *msg)
 	snprintf(why, sizeof why, "%.*s",
 	    (int)strnlen(msg->tail, msg->tail_size), msg->tail);
 	/* It may have ended meanwhile. */
-	if (it != NULL && it->row->life.alive)
-		recycle_replace(m, it, why, r->how == REPLACE_KILL);
+	if (it == NULL || !it->row->life.alive)
+		return;
+	switch ((enum replace_how)r->how) {
+	case REPLACE_DRAIN:
+		recycle_due(m, it, why);
+		break;
+	case REPLACE_KILL:
+		recycle_replace(m, it, why, true);
+		break;
+	case REPLACE_SOON:
+	case REPLACE_NOT:
+		relief_drains(m, it, r->how == REPLACE_SOON);
+		break;
+	}
 }
 
 static void

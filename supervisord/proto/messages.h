@@ -240,8 +240,10 @@ struct msg_stopping {
 };
 
 enum replace_how {
-	REPLACE_DRAIN = 0, /* by its stop ladder: it may finish its tasks */
-	REPLACE_KILL = 1   /* at once, by SIGKILL */
+	REPLACE_DRAIN = 0, /* by its stop ladder, when another is up for it */
+	REPLACE_KILL = 1,  /* at once, by SIGKILL */
+	REPLACE_SOON = 2,  /* not yet; but it takes no more tasks */
+	REPLACE_NOT = 3    /* that was taken back */
 };
 
 struct msg_replace {

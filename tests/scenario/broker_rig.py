@@ -178,7 +178,7 @@ class Rig:
             "pools": pools, "schedules": []}, **config)
         self.kept = {}
         self.workers, self.made = [], []
-        self.events, self.replaces, self.scales = [], [], []
+        self.events, self.replaces, self.reliefs, self.scales = [], [], [], []
         self.lock = threading.Lock()
         self.pid = None
         # Neither is descriptor 3, which becomes the channel.
@@ -254,7 +254,8 @@ class Rig:
         text = tail.rstrip(b"\0").decode()
         with self.lock:
             if number == REPLACE:
-                self.replaces.append(struct.unpack("=III", body[:12]) + (text,))
+                asked = struct.unpack("=III", body[:12]) + (text,)
+                (self.replaces if asked[2] < 2 else self.reliefs).append(asked)
             elif number == QUEUE_EVENT:
                 self.events.append((body[:80].rstrip(b"\0").decode(), text))
             elif number == SCALE:

@@ -513,24 +513,82 @@ class Ends(Case):
         self.assertEqual(client.call("task", id=second, wait=True)["state"], "failed")
         self.assertEqual(rig.replaces, [])
 
-    def test_after_so_many_tasks_it_is_replaced_one_at_a_time(self):
+    def test_after_so_many_tasks_it_asks_to_be_replaced_and_goes_on_until_it_is(self):
         rig = self.rig(pool(recycle_tasks=3, recycle_jitter=0.0, durability="process"))
         workers = [rig.worker("w:%d" % i).hello().serve(lambda *task: b"1") for i in range(2)]
         client = self.client(rig)
         for i in range(20):
             client.call("submit", worker="w", func="f", args=i, wait=True)
-        eventually(lambda: rig.replaces)
-        self.assertEqual(len(rig.replaces), 1)
-        slot, _gen, how, why = rig.replaces[0]
-        self.assertEqual(how, 0)
-        self.assertIn("max_tasks", why)
-        first = [w for w in workers if w.slot == slot][0]
-        rig.stopping(first)
-        rig.end(first)
-        self.assertTrue(first.done.wait(driver.DEADLINE))
-        client.call("submit", worker="w", func="f", args=1)
         eventually(lambda: len(rig.replaces) == 2)
-        self.assertNotEqual(rig.replaces[1][0], slot)
+        self.assertEqual({(slot, how) for slot, _gen, how, _why in rig.replaces},
+                         {(w.slot, 0) for w in workers})
+        for _slot, _gen, _how, why in rig.replaces:
+            self.assertIn("max_tasks", why)
+        # The master takes its time; when it has, there is one less.
+        rig.stopping(workers[0])
+        rig.end(workers[0])
+        self.assertTrue(workers[0].done.wait(driver.DEADLINE))
+        client.call("submit", worker="w", func="f", args=1, wait=True)
+
+    def test_that_it_asks_so_is_known_to_the_next_broker(self):
+        rig = self.rig(pool(recycle_tasks=3, recycle_jitter=0.0))
+        worker = rig.worker("w:0").hello().serve(lambda *task: b"1")
+        client = self.client(rig)
+        for i in range(4):
+            client.call("submit", worker="w", func="f", args=i, wait=True)
+        eventually(lambda: rig.replaces)
+        rig.kill()
+        rig.replaces.clear()
+        rig.start()
+        slot, _gen, how, why = eventually(lambda: rig.replaces)[0]
+        self.assertEqual((slot, how), (worker.slot, 0))
+        self.assertIn("max_tasks", why)
+        client.insist("submit", worker="w", func="f", args=1, wait=True)
+
+    def two(self, **settings):
+        """A worker with two threads; one of its tasks has overrun."""
+        rig = self.rig(pool(threads=2, **settings))
+        worker = rig.worker("w:0", threads=2).hello()
+        client = self.client(rig)
+        slow, other = [client.call("submit", worker="w", func="f", args=1, timeout=t)["id"]
+                       for t in (0.05, 0)]
+        for _ in range(2):
+            self.assertIn(worker.hear_task()[0], (slow, other))
+        worker.slots.set(0, slow)
+        worker.slots.set(1, other)
+        self.assertEqual(worker.hear()[:2], (broker_rig.CANCEL, slow))
+        return rig, worker, client, slow, other
+
+    def test_another_is_asked_for_while_one_waits_for_its_end(self):
+        rig, worker, client, slow, other = self.two()
+        slot, gen, how, _why = eventually(lambda: rig.reliefs)[0]
+        self.assertEqual((slot, gen, how), (worker.slot, worker.gen, 2))
+        self.assertEqual(rig.replaces, [])
+        worker.slots.set(1, 0)
+        worker.say(DONE, other, b"1", JSON)
+        eventually(lambda: rig.replaces)
+        self.assertEqual(len(rig.reliefs), 1)
+
+    def test_and_is_not_when_it_need_not_end_after_all(self):
+        rig, worker, client, slow, other = self.two()
+        eventually(lambda: rig.reliefs)
+        worker.slots.set(0, 0)
+        worker.say(FAILED, slow, b"late")
+        self.assertEqual(client.call("task", id=slow, wait=True)["state"], "failed")
+        eventually(lambda: len(rig.reliefs) == 2)
+        self.assertEqual([r[2] for r in rig.reliefs], [2, 3])
+        self.assertEqual(rig.replaces, [])
+
+    def test_a_wait_for_the_others_goes_on_with_the_next_broker(self):
+        rig, worker, client, slow, other = self.two(sibling_grace_ms=1500)
+        eventually(lambda: rig.reliefs)
+        rig.kill()
+        rig.reliefs.clear()
+        rig.start()
+        eventually(lambda: [r[2] for r in rig.reliefs][-1:] == [2])
+        # Their grace has an end.
+        eventually(lambda: rig.replaces)
+        self.assertEqual(rig.replaces[0][2], 1)
 
     def test_a_kill_the_master_missed_is_asked_again(self):
         rig = self.rig(start=False)

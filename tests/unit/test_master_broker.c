@@ -11,6 +11,7 @@
 
 #include "supervisord/master/exits.h"
 #include "supervisord/master/recycle.h"
+#include "supervisord/master/teams.h"
 #include "supervisord/master/to_broker.h"
 
 static const struct actor user = { .uid = 0, .pid = 1, .command = "test" };
@@ -394,6 +395,55 @@ an_exit_the_master_before_has_seen_is_told(void **state)
 /* --- what it asks for ----------------------------------------------------- */
 
 static void
+turns(struct rig *r)
+{
+	for (int i = 0; i < 3; i++)
+		ev_run(r->m->loop, EVRUN_NOWAIT);
+}
+
+/* Before "thumbs:0" is taken out, "thumbs:1" is up. */
+static struct msg_child *
+stand_in_comes(struct rig *r, uint32_t slot)
+{
+	struct msg_child *c;
+	struct msg msg;
+
+	assert_int_equal(rig_next(r, &msg), MSG_LAUNCH);
+	assert_string_equal(msg.u.LAUNCH.name, "thumbs:1");
+	assert_int_equal(rig_next(r, &msg), 0);
+	c = rig_launched(r, &msg, slot);
+	turns(r);
+	assert_int_equal(rig_state(r, "thumbs:1"), ST_RUNNING);
+	return c;
+}
+
+/* It is not needed any more: drained, ended, gone. */
+static void
+stand_in_goes(struct rig *r, int fd, uint32_t slot)
+{
+	struct msg_child *c = NULL;
+	struct msg msg;
+
+	turns(r);
+	if (fd >= 0)
+		expect_stopping(fd, slot);
+	assert_int_equal(rig_next(r, &msg), MSG_KILL);
+	assert_int_equal(msg.u.KILL.slot, slot);
+	assert_int_equal(msg.u.KILL.signo, SIGTERM);
+	for (size_t i = 0; i < r->count; i++) {
+		if (r->children[i].slot == slot)
+			c = &r->children[i];
+	}
+	assert_non_null(c);
+	ends(r, c, CLD_EXITED, 0);
+	assert_int_equal(rig_next(r, &msg), MSG_TREE);
+	drive_empty(r->m, slot, 1);
+	assert_null(rig_find(r, "thumbs:1"));
+	turns(r);
+	assert_null(crew_team(&r->m->crew, "thumbs")->relief);
+}
+
+static void
 drained_one_is_bounced_by_its_ladder(void **state)
 {
 	const struct msg_replace how = { 5, 1, REPLACE_DRAIN, 0 };
@@ -410,6 +460,7 @@ drained_one_is_bounced_by_its_ladder(void **state)
 	fd = broker(&r);
 	it = rig_find(&r, "thumbs:0");
 	say(&r, fd, MSG_REPLACE, &how, "100 tasks done (recycle.max_tasks)");
+	stand_in_comes(&r, 7);
 	expect_stopping(fd, 5);
 	assert_int_equal(rig_next(&r, &msg), MSG_KILL);
 	assert_int_equal(msg.u.KILL.signo, SIGTERM);
@@ -421,6 +472,7 @@ drained_one_is_bounced_by_its_ladder(void **state)
 	drive_empty(r.m, 5, 1);
 	assert_int_equal(rig_next(&r, &msg), MSG_LAUNCH);
 	rig_launched(&r, &msg, 6);
+	stand_in_goes(&r, fd, 7);
 	/* One that is no more. */
 	say(&r, fd, MSG_REPLACE, &how, "late");
 	assert_int_equal(rig_next(&r, &msg), 0);
@@ -559,6 +611,157 @@ scales_within_what_is_possible(void **state)
 	assert_int_equal(crew_team(&r.m->crew, "thumbs")->wanted, 0);
 }
 
+/* --- stand-ins ------------------------------------------------------------ */
+
+static void
+another_comes_for_one_that_waits_for_its_end(void **state)
+{
+	const struct msg_replace soon = { 5, 1, REPLACE_SOON, 0 };
+	const struct msg_replace not = { 5, 1, REPLACE_NOT, 0 };
+	const struct msg_replace kill = { 5, 1, REPLACE_KILL, 0 };
+	struct msg_child *c;
+	struct msg msg;
+	struct rig r;
+	int fd;
+
+	(void)state;
+	begin(&r);
+	c = running(&r);
+	fd = broker(&r);
+	say(&r, fd, MSG_REPLACE, &soon, "");
+	stand_in_comes(&r, 7);
+	say(&r, fd, MSG_REPLACE, &soon, "");
+	assert_int_equal(rig_next(&r, &msg), 0);
+	say(&r, fd, MSG_REPLACE, &not, "");
+	stand_in_goes(&r, fd, 7);
+	/* And again, to its end. */
+	say(&r, fd, MSG_REPLACE, &soon, "");
+	stand_in_comes(&r, 8);
+	say(&r, fd, MSG_REPLACE, &kill, "task 12 has overrun");
+	assert_int_equal(rig_next(&r, &msg), MSG_KILL);
+	assert_int_equal(msg.u.KILL.signo, SIGKILL);
+	ends(&r, c, CLD_KILLED, SIGKILL);
+	turns(&r);
+	assert_int_equal(rig_next(&r, &msg), MSG_TREE);
+	assert_int_equal(rig_next(&r, &msg), 0);
+	drive_empty(r.m, 5, 1);
+	assert_int_equal(rig_next(&r, &msg), MSG_LAUNCH);
+	assert_int_equal(rig_state(&r, "thumbs:1"), ST_RUNNING);
+	rig_launched(&r, &msg, 9);
+	close(fd);
+	stand_in_goes(&r, -1, 8);
+	rig_check(&r);
+}
+
+static void
+one_that_can_not_stand_in_holds_up_nothing(void **state)
+{
+	const struct msg_replace how = { 5, 1, REPLACE_DRAIN, 0 };
+	struct msg_child *c;
+	struct msg msg;
+	struct rig r;
+	int fd;
+
+	(void)state;
+	begin(&r);
+	running(&r);
+	fd = broker(&r);
+	r.workers[0].rules.start_seconds = NS_PER_SEC;
+	say(&r, fd, MSG_REPLACE, &how, "old");
+	assert_int_equal(rig_next(&r, &msg), MSG_LAUNCH);
+	c = rig_launched(&r, &msg, 7);
+	ends(&r, c, CLD_EXITED, 3);
+	turns(&r);
+	assert_null(rig_find(&r, "thumbs:1"));
+	while (rig_next(&r, &msg) == MSG_TREE)
+		assert_int_equal(msg.u.TREE.slot, 7);
+	assert_int_equal(msg.type, MSG_KILL);
+	assert_int_equal(msg.u.KILL.slot, 5);
+	rig_check(&r);
+	close(fd);
+}
+
+/* kill -9 of the master at each step of it. */
+static void
+the_next_master_knows_who_stands_in(void **state)
+{
+	const struct msg_replace how = { 5, 1, REPLACE_DRAIN, 0 };
+
+	(void)state;
+	for (int step = 0; step < 3; step++) {
+		struct msg_child *c;
+		struct msg msg;
+		struct rig r;
+		int fd;
+
+		begin(&r);
+		c = running(&r);
+		fd = broker(&r);
+		say(&r, fd, MSG_REPLACE, &how, "old");
+		stand_in_comes(&r, 7);
+		assert_int_equal(rig_next(&r, &msg), MSG_KILL);
+		if (step > 0)
+			ends(&r, c, CLD_EXITED, 0);
+		if (step > 1) {
+			drive_empty(r.m, 5, 1);
+			assert_int_equal(rig_next(&r, &msg), MSG_TREE);
+			assert_int_equal(rig_next(&r, &msg), MSG_LAUNCH);
+		}
+		rig_kill(&r);
+		close(fd);
+		rig_start(&r);
+		turns(&r);
+		assert_int_equal(rig_state(&r, "thumbs:1"), ST_RUNNING);
+		if (step < 1)
+			ends(&r, c, CLD_EXITED, 0);
+		if (step < 2)
+			drive_empty(r.m, 5, 1);
+		while (rig_next(&r, &msg) != MSG_LAUNCH)
+			assert_int_not_equal(msg.u.KILL.slot, 7);
+		assert_string_equal(msg.u.LAUNCH.name, "thumbs:0");
+		rig_launched(&r, &msg, 9);
+		stand_in_goes(&r, -1, 7);
+		rig_check(&r);
+		rig_kill(&r);
+	}
+}
+
+static void
+a_stand_in_is_no_match_for_a_user(void **state)
+{
+	const struct msg_replace soon = { 5, 1, REPLACE_SOON, 0 };
+	struct team *team;
+	struct msg msg;
+	struct rig r;
+	int fd;
+
+	(void)state;
+	begin(&r);
+	running(&r);
+	fd = broker(&r);
+	team = crew_team(&r.m->crew, "thumbs");
+	say(&r, fd, MSG_REPLACE, &soon, "");
+	stand_in_comes(&r, 7);
+	/* Two are wanted now, so it is one of them, and another stands in. */
+	team_scale(r.m, team, 2, &nobody, NULL);
+	turns(&r);
+	assert_int_equal(rig_next(&r, &msg), MSG_LAUNCH);
+	assert_string_equal(msg.u.LAUNCH.name, "thumbs:2");
+	rig_launched(&r, &msg, 8);
+	/* To none: it goes with the others. */
+	drive_down(r.m, rig_find(&r, "thumbs:0"), &nobody);
+	drive_down(r.m, rig_find(&r, "thumbs:1"), &nobody);
+	for (size_t i = 0; i < r.count; i++) {
+		if (r.children[i].slot == 5)
+			ends(&r, &r.children[i], CLD_EXITED, 0);
+	}
+	drive_empty(r.m, 5, 1);
+	turns(&r);
+	assert_int_equal(rig_state(&r, "thumbs:2"), ST_STOPPING);
+	close(fd);
+	rig_check(&r);
+}
+
 /* --- recycling ------------------------------------------------------------ */
 
 static void
@@ -647,6 +850,10 @@ main(void)
 		    one_that_is_killed_at_each_start_has_failed_to_start),
 		cmocka_unit_test(nobody_is_revived_by_the_broker),
 		cmocka_unit_test(scales_within_what_is_possible),
+		cmocka_unit_test(another_comes_for_one_that_waits_for_its_end),
+		cmocka_unit_test(one_that_can_not_stand_in_holds_up_nothing),
+		cmocka_unit_test(the_next_master_knows_who_stands_in),
+		cmocka_unit_test(a_stand_in_is_no_match_for_a_user),
 		cmocka_unit_test(the_old_are_replaced_one_at_a_time),
 		cmocka_unit_test(the_large_are_replaced),
 	};
