@@ -9,6 +9,19 @@
 #include "supervisord/broker/submission.h"
 #include "supervisord/proto/wire.h"
 
+/* Bytes around the arguments, and those of a member without its result. */
+#define AROUND 160
+#define MEMBER 96
+#define END    32 /* of the list and the object */
+
+bool
+follow_fits(const char *then, size_t members)
+{
+	size_t room = WIRE_PAYLOAD_MAX - AROUND, size = strlen(then);
+
+	return size <= room && members <= (room - size) / MEMBER;
+}
+
 /* As JSON: what is JSON as it is, bytes as {"base64":"..."}, nothing as null.
  */
 static void
@@ -32,15 +45,16 @@ put_body(struct buf *b, const struct body *body, bool json)
 	    body != NULL ? body->size : 0, json);
 }
 
-/* "result":..., or that it is left out where it does not fit. */
+/* "result":..., or that it is left out where it does not fit. after: bytes that
+ * have to follow. */
 static void
-put_result(
-    struct buf *b, const void *data, size_t size, bool json, bool omitted)
+put_result(struct buf *b, const void *data, size_t size, bool json,
+    bool omitted, size_t after)
 {
 	size_t room = json ? size : size / 3 * 4 + 32;
 
 	buf_str(b, "\"result\":");
-	if (omitted || b->size + room + 64 > WIRE_PAYLOAD_MAX)
+	if (omitted || b->size + room + after + 64 > WIRE_PAYLOAD_MAX)
 		buf_str(b, "null,\"omitted\":true");
 	else
 		put_bytes(b, data, size, json);
@@ -87,36 +101,47 @@ follow_task(
 	put_body(&b, sub->payload, sub->json);
 	buf_fmt(&b, ",\"task\":%llu,", (unsigned long long)task);
 	put_result(&b, result != NULL ? result->data : NULL,
-	    result != NULL ? result->size : 0, json, false);
+	    result != NULL ? result->size : 0, json, false, 0);
 	buf_char(&b, '}');
 	return set_args(sub, &b);
 }
 
 void
-follow_group_begin(struct buf *b, const struct submission *sub, uint64_t group)
+follow_group_begin(struct follow_group *g, const struct submission *sub,
+    uint64_t group, size_t members)
 {
-	buf_str(b, "{\"args\":");
-	put_body(b, sub->payload, sub->json);
-	buf_fmt(b, ",\"group\":%llu,\"results\":[", (unsigned long long)group);
+	*g = (struct follow_group){ .left = members, .first = true };
+	buf_init(&g->text);
+	buf_str(&g->text, "{\"args\":");
+	put_body(&g->text, sub->payload, sub->json);
+	buf_fmt(&g->text, ",\"group\":%llu,\"results\":[",
+	    (unsigned long long)group);
 }
 
 void
-follow_group_member(struct buf *b, uint64_t id, uint8_t state, const void *data,
-    size_t size, bool json, bool omitted)
+follow_group_member(struct follow_group *g, uint64_t id, uint8_t state,
+    const void *data, size_t size, bool json, bool omitted)
 {
-	bool first = b->size > 0 && b->data[b->size - 1] == '[';
+	struct buf *b = &g->text;
 
-	buf_fmt(b, "%s{\"id\":%llu,\"state\":", first ? "" : ",",
+	if (g->left > 0)
+		g->left--;
+	if (b->size + MEMBER + END > WIRE_PAYLOAD_MAX) {
+		g->skipped = true;
+		return;
+	}
+	buf_fmt(b, "%s{\"id\":%llu,\"state\":", g->first ? "" : ",",
 	    (unsigned long long)id);
 	jw_string(b, state < TASK_STATES ? task_state_names[state] : NULL);
 	buf_char(b, ',');
-	put_result(b, data, size, json, omitted);
+	put_result(b, data, size, json, omitted, g->left * MEMBER + END);
 	buf_char(b, '}');
+	g->first = false;
 }
 
 bool
-follow_group_end(struct submission *sub, struct buf *b)
+follow_group_end(struct submission *sub, struct follow_group *g)
 {
-	buf_str(b, "]}");
-	return set_args(sub, b);
+	buf_str(&g->text, g->skipped ? "],\"omitted\":true}" : "]}");
+	return set_args(sub, &g->text);
 }

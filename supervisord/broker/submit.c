@@ -6,6 +6,7 @@
 
 #include "supervisord/broker/core_int.h"
 #include "supervisord/broker/defaults.h"
+#include "supervisord/broker/follow.h"
 
 static enum queue_error
 check_function(const struct pool *p, const struct submission *s)
@@ -34,7 +35,7 @@ check_sizes(const struct submission *s)
 	if ((s->key != NULL && strlen(s->key) > WIRE_KEY_MAX) ||
 	    (s->limit_key != NULL && strlen(s->limit_key) > WIRE_KEY_MAX))
 		return QERR_TOO_LARGE;
-	if (s->then != NULL && strlen(s->then) > WIRE_PAYLOAD_MAX)
+	if (s->then != NULL && !follow_fits(s->then, 0))
 		return QERR_TOO_LARGE;
 	if (s->priority >= PRIORITIES || s->delay_ms < 0 || s->due_ms < 0)
 		return QERR_BAD_VALUE;

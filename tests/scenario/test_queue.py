@@ -290,6 +290,23 @@ class Worker(Queue):
             found = c.call("task", id=end[0]["id"])["result"]
             self.assertEqual([r["result"] for r in found["results"]], list(range(5)))
 
+    def test_a_group_with_more_results_than_fit(self):
+        sup = self.fleet(
+            each=script("head -c 3000 /dev/zero | tr '\\0' x") + " tasks: { mode = \"exec\"; };",
+            gather=script("cat") + " tasks: { mode = \"exec\"; };")
+        with sup.connect() as c:
+            group = c.call("submit.group", tasks=[{"worker": "each", "func": "x"}] * 400,
+                           then={"worker": "gather", "func": "x"})
+            last = eventually(lambda: c.call("tasks", worker="gather"))[0]["id"]
+            task = c.call("task", id=last, wait=True)
+            self.assertEqual(task["state"], "done", task)
+            results = task["result"]["results"]
+            self.assertEqual([r["id"] for r in results], group["ids"])
+            left_out = [r for r in results if r.get("omitted")]
+            self.assertGreater(len(left_out), 140)
+            self.assertLess(len(left_out), 180)
+            self.assertEqual(len(results[0]["result"]["base64"]) * 3 // 4, 3000)
+
     def test_durations_and_counts_in_queue(self):
         sup = self.fleet(w=worker("processes = 2; threads = 2;"))
         for _ in range(10):

@@ -5,6 +5,7 @@
 
 #include "supervisord/base/json.h"
 #include "supervisord/broker/cmd/cmd.h"
+#include "supervisord/broker/follow.h"
 #include "supervisord/broker/submission.h"
 
 static void
@@ -74,6 +75,13 @@ run(struct call *c)
 	}
 	if (then != NULL && !json_is_null(then)) {
 		e = submission_then(then, &text, why, sizeof why);
+		if (e == 0 && !follow_fits(text, n)) {
+			e = QERR_TOO_LARGE;
+			snprintf(why, sizeof why,
+			    "what \"then\" is told of %zu tasks does not fit "
+			    "into a task's arguments: make the group smaller",
+			    n);
+		}
 		if (e != 0)
 			call_fail(c, (enum queue_error)e, "%s", why);
 	}

@@ -167,14 +167,14 @@ group_is_over(struct shared *s, struct store_op *op, uint64_t group)
 }
 
 static void
-put_members(struct buf *b, const redisReply *members)
+put_members(struct follow_group *g, const redisReply *members)
 {
 	for (size_t i = 0; members != NULL && i < members->elements; i++) {
 		const redisReply *m = members->element[i];
 		const redisReply *result = reply_at(m, 3);
 		int64_t form = reply_number(reply_at(m, 2));
 
-		follow_group_member(b, (uint64_t)reply_number(reply_at(m, 0)),
+		follow_group_member(g, (uint64_t)reply_number(reply_at(m, 0)),
 		    (uint8_t)reply_number(reply_at(m, 1)),
 		    result != NULL ? result->str : NULL,
 		    result != NULL && result->str != NULL ? result->len : 0,
@@ -189,15 +189,16 @@ group_told(struct shared *s, struct store_op *op, const redisReply *r)
 	struct submission *sub = then != NULL && then->str != NULL
 				     ? follow_parse(op->change.id, then->str)
 				     : NULL;
+	const redisReply *members = reply_at(r, 2);
 	enum made made = MADE_NONE;
-	struct buf b;
+	struct follow_group g;
 
 	drop_follower(op);
 	if (sub != NULL) {
-		buf_init(&b);
-		follow_group_begin(&b, sub, op->flight.group);
-		put_members(&b, reply_at(r, 2));
-		if (follow_group_end(sub, &b)) {
+		follow_group_begin(&g, sub, op->flight.group,
+		    members != NULL ? members->elements : 0);
+		put_members(&g, members);
+		if (follow_group_end(sub, &g)) {
 			made = make_follower(s, op, sub);
 		} else {
 			submission_free(sub);

@@ -68,7 +68,23 @@ follow_then(struct store *s, struct store_op *op, const struct task_row *row)
 /* --- groups --------------------------------------------------------------- */
 
 static int
-group_results(struct db *db, uint64_t group, struct buf *b)
+group_size(struct db *db, uint64_t group, size_t *ret)
+{
+	int rc;
+	sqlite3_stmt *stmt = db_sql(db, SQL_GROUP_SIZE, &rc);
+
+	*ret = 0;
+	if (stmt == NULL)
+		return rc;
+	sqlite3_bind_int64(stmt, 1, (int64_t)group);
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		*ret = (size_t)sqlite3_column_int64(stmt, 0);
+	return db_end(db, stmt, rc);
+}
+
+static int
+group_results(struct db *db, uint64_t group, struct follow_group *g)
 {
 	int rc;
 	sqlite3_stmt *stmt = db_sql(db, SQL_GROUP_RESULTS, &rc);
@@ -79,7 +95,7 @@ group_results(struct db *db, uint64_t group, struct buf *b)
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		int state = sqlite3_column_int(stmt, 1);
 
-		follow_group_member(b, (uint64_t)sqlite3_column_int64(stmt, 0),
+		follow_group_member(g, (uint64_t)sqlite3_column_int64(stmt, 0),
 		    (uint8_t)state, sqlite3_column_blob(stmt, 3),
 		    (size_t)sqlite3_column_bytes(stmt, 3),
 		    sqlite3_column_int(stmt, 2) != 0, false);
@@ -124,20 +140,31 @@ group_get(struct db *db, uint64_t group, int64_t *ret_open, char **ret_then)
 }
 
 static int
+tell_group(struct db *db, uint64_t group, struct submission *sub)
+{
+	struct follow_group g;
+	size_t members;
+	int rc = group_size(db, group, &members);
+
+	if (rc != SQLITE_OK)
+		return rc;
+	follow_group_begin(&g, sub, group, members);
+	rc = group_results(db, group, &g);
+	if (!follow_group_end(sub, &g) && rc == SQLITE_OK)
+		rc = SQLITE_NOMEM;
+	return rc;
+}
+
+static int
 group_over(
     struct store *s, struct store_op *op, uint64_t group, const char *then)
 {
 	struct submission *sub =
 	    then != NULL ? follow_parse(op->change.id, then) : NULL;
-	struct buf b;
 	int rc = SQLITE_OK;
 
 	if (sub != NULL) {
-		buf_init(&b);
-		follow_group_begin(&b, sub, group);
-		rc = group_results(&s->db, group, &b);
-		if (!follow_group_end(sub, &b) && rc == SQLITE_OK)
-			rc = SQLITE_NOMEM;
+		rc = tell_group(&s->db, group, sub);
 		if (rc == SQLITE_OK)
 			rc = store_follower(s, op, sub);
 		else
