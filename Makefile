@@ -218,7 +218,7 @@ $(D)/tests/bench/tiny: tests/bench/tiny.c
 
 .PHONY: test-programs thread-tests
 # What tests/run --threads runs.
-thread-tests: all $(filter $(D)/tests/test_state_% $(D)/tests/test_runtime_% $(D)/tests/test_broker_store $(D)/tests/test_broker_store_faults,$(UNIT_BIN)) $(TEST_PROGRAM_BIN)
+thread-tests: all $(filter $(D)/tests/test_state_% $(D)/tests/test_runtime_% $(D)/tests/test_broker_store $(D)/tests/test_broker_store_faults $(D)/tests/test_broker_shared%,$(UNIT_BIN)) $(TEST_PROGRAM_BIN)
 test-programs: all $(UNIT_BIN) $(SIM_BIN) $(FUZZ_BIN) $(TEST_PROGRAM_BIN)
 
 .PHONY: test check bench bench-programs lint demo deps help install uninstall clean format fuzz fuzz-programs

@@ -41,6 +41,7 @@ a_task_lives_from_one_to_the_other(void **state)
 	row->timeout_ms = 30000;
 	row->retries = -1;
 	row->parent = 7;
+	row->schedule = UINT32_MAX;
 	row->rank = (INT64_C(1) << 53) + 123456789;
 	id = side_submit(&r->a, row);
 	side_counts(&r->a, 1, 0, 0);
@@ -61,6 +62,7 @@ a_task_lives_from_one_to_the_other(void **state)
 	assert_int_equal(got->timeout_ms, 30000);
 	assert_int_equal(got->retries, -1);
 	assert_int_equal(got->parent, 7);
+	assert_int_equal(got->schedule, UINT32_MAX);
 	assert_int_equal(got->rank, (INT64_C(1) << 53) + 123456789);
 	assert_int_equal(got->result_ttl_ms, 86400000);
 	store_op_free(op);
@@ -92,6 +94,27 @@ who_has_not_claimed_it_may_not_end_it(void **state)
 	assert_int_equal(side_finish(&r->b, id, TASK_DONE, "3"), QERR_LOST);
 	assert_int_equal(
 	    side_finish(&r->b, 4711, TASK_DONE, NULL), QERR_NO_TASK);
+}
+
+static void
+last_words_come_after_the_end(void **state)
+{
+	struct rig *r = *state;
+	uint64_t id = side_submit(&r->a, side_row(&r->a, "1"));
+	struct store_op *op;
+
+	side_claim(&r->b);
+	assert_int_equal(side_finish(&r->b, id, TASK_DEAD, NULL), QERR_NONE);
+	op = rig_op(STORE_UPDATE);
+	op->change.id = id;
+	op->change.fields = CHANGE_WORDS;
+	op->change.words = strdup("killed by SIGSEGV");
+	assert_int_equal(side_do(&r->b, op), QERR_NONE);
+	store_op_free(op);
+	op = side_task(&r->a, id);
+	assert_int_equal(op->rows[0].state, TASK_DEAD);
+	assert_string_equal(op->rows[0].words, "killed by SIGSEGV");
+	store_op_free(op);
 }
 
 static void
@@ -630,6 +653,7 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		TEST(a_task_lives_from_one_to_the_other),
 		TEST(who_has_not_claimed_it_may_not_end_it),
+		TEST(last_words_come_after_the_end),
 		TEST(a_key_gives_the_first_task),
 		TEST(a_full_queue_takes_no_more),
 		TEST(what_comes_first_is_claimed_first_and_once),

@@ -51,6 +51,7 @@ static const struct column {
 	COLUMN("pa", UINT64, parent),
 	COLUMN("g", UINT64, group),
 	COLUMN("fm", INT64, fire_ms),
+	COLUMN("sm", UINT32, schedule),
 	COLUMN("n", UINT32, attempts),
 	COLUMN("fl", UINT32, failures),
 	COLUMN("cr", UINT32, crashes),
@@ -69,7 +70,7 @@ static const struct column {
 #undef COLUMN
 };
 
-#define WRITTEN 23 /* of them, by row_encode */
+#define WRITTEN 24 /* of them, by row_encode */
 
 /* --- there ---------------------------------------------------------------- */
 

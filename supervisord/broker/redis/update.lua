@@ -10,6 +10,12 @@ local worker, was, holder, old_rank, cancel =
 if not worker then
 	return refused('none')
 end
+if tonumber(n) == 2 and ARGV[11] == 'wo' and state == '' then
+	-- Last words come when the task is another's or has ended.
+	carried_out()
+	call('HSET', key, 'wo', ARGV[12])
+	return { 'ok' }
+end
 if holder ~= me then
 	return refused('lost')
 end
