@@ -422,7 +422,9 @@ schedule_begin(struct schedule *s)
 	if (s->id == 0)
 		s->id = store_schedule_id(s->b->store, s->name);
 	if (s->id == 0) {
-		log_warn("schedule %s waits for the store", s->name);
+		if (!s->troubled)
+			log_warn("schedule %s waits for the store", s->name);
+		s->troubled = true;
 		wake_at(s, clock_wall_ms() + AGAIN_MS);
 		return;
 	}
