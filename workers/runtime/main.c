@@ -22,7 +22,7 @@
 
 /* Unbegun tasks to have at hand. A command takes long: only the next. */
 #define PREFETCH      32
-#define PREFETCH_EXEC 1
+#define PREFETCH_EXEC 8
 
 struct options {
 	const char *module;

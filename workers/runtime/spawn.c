@@ -33,7 +33,7 @@ child(void *arg)
 
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != o->parent)
 		_exit(127);
-	if (setsid() < 0 || dup2(s->in, STDIN_FILENO) < 0 ||
+	if (setpgid(0, 0) < 0 || dup2(s->in, STDIN_FILENO) < 0 ||
 	    dup2(s->out, STDOUT_FILENO) < 0) {
 		o->error = errno;
 		_exit(127);

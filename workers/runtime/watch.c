@@ -8,8 +8,10 @@
 
 /* How long the lead may lie, and an answer wait for company. */
 #define TICK_MS 1
-/* ns; several of them are over before the lead has lain for long. */
-#define SHORT_TASK NS_PER_MS
+/* With tasks no longer than this (ns) the lead may lie so long: several of
+ * them are over before. */
+#define SHORT_TASK  (2 * NS_PER_MS)
+#define PATIENCE_MS 8
 
 static volatile sig_atomic_t terminated;
 
@@ -75,7 +77,7 @@ patience_locked(void)
 	bool soon = the_link.waiting == 0 && the_link.serving == 0 &&
 		    the_link.mean < SHORT_TASK && outbox_empty(&the_link.out);
 
-	return soon ? 4 * TICK_MS : TICK_MS;
+	return soon ? PATIENCE_MS : TICK_MS;
 }
 
 /* Does what is due; how long to wait then, in ms, -1: until woken. */
