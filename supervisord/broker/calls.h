@@ -33,7 +33,7 @@ struct call {
 	/* A method that waits for a task: waiter.ended is set meanwhile, and
 	 * the call ends with its client. */
 	struct waiter waiter;
-	void *own; /* the method's, freed by it before it answers */
+	void *own; /* the method's, freed with free() when it is over */
 };
 
 /* Answers; result is emptied (buf_done). */

@@ -31,6 +31,11 @@ int submission_parse(const char *json, size_t size, struct submission **ret,
 int submission_from_json(json_t *params, bool top, struct submission **ret,
     char *why, size_t why_size);
 
+/* The same of the body of a SUBMIT frame, which is at least as long as a struct
+ * wire_submit. why is left alone where the error's own words do. */
+int submission_from_wire(const char *body, size_t size, bool json,
+    struct submission **ret, bool *ret_wait, char *why, size_t why_size);
+
 /* Checks a `then` all through; its text is the caller's. */
 int submission_then(json_t *then, char **ret_text, char *why, size_t why_size);
 

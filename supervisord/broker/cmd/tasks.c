@@ -18,7 +18,7 @@ put_rows(struct buf *b, struct call *c, const struct store_op *op)
 		const struct task *t = core_find(c->b, op->rows[i].id);
 
 		/* What is in memory is ahead of the store. */
-		if (t == NULL || t->pool == NULL || t->lost)
+		if (t == NULL || t->pool == NULL || t->reading || t->lost)
 			task_put(b, c->b, &op->rows[i], NULL, false);
 		else if (op->states == 0 ||
 			 (op->states & 1U << t->row.state) != 0)
