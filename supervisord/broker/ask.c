@@ -234,8 +234,7 @@ revived(struct store_op *op)
 		if (p != NULL && op->shared) {
 			claims_new(p, &op->rows[0]);
 		} else if (p != NULL) {
-			if (op->states < TASK_STATES &&
-			    p->counts[op->states] > 0)
+			if (op->states != 0 && p->counts[op->states] > 0)
 				p->counts[op->states]--;
 			p->counts[TASK_QUEUED]++;
 			window_row(p, &op->rows[0]);

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import threading
 import time
 
@@ -13,6 +14,7 @@ from driver import eventually
 
 WORKER = '"/usr/bin/python3", "%s"' % os.path.join(os.path.dirname(__file__), "task_worker.py")
 QUICK = ('start_seconds = "50ms"; backoff: { initial = "20ms"; max = "200ms"; jitter = 0.0; };')
+STATES = ("queued", "scheduled", "running", "done", "failed", "cancelled", "dead")
 ENDED = ("done", "failed", "cancelled", "dead")
 
 
@@ -63,6 +65,43 @@ class Queue(driver.Case):
 
     def broker(self, sup):
         return eventually(lambda: sup.process("broker"), what="a broker")
+
+    def tearDown(self):
+        """Whatever a test did, `queue` counts what the database holds after it."""
+        for sup in self._supervisors:
+            if sup.guardian_pid and driver.alive(sup.guardian_pid) and os.path.exists(self.tasks_db(sup)):
+                self.same_counts(sup)
+        super().tearDown()
+
+    def tasks_db(self, sup):
+        return os.path.join(sup.state_dir, "tasks.db")
+
+    def counts(self, sup):
+        """By `queue` and by the database; each (worker, state): count."""
+        told, stored = {}, {}
+        for q in json.loads(sup.ctl_ok("queue", "--json")):
+            if q["store"] != "ok":
+                return {}, {}
+            told.update({(q["worker"], s): q[s] for s in STATES if q[s]})
+        db = sqlite3.connect("file:%s?mode=ro" % self.tasks_db(sup), uri=True)
+        try:
+            for worker, state, n in db.execute("select worker, state, count(*) from tasks group by 1, 2"):
+                stored[worker, state] = n
+        finally:
+            db.close()
+        return told, stored
+
+    def same_counts(self, sup):
+        """They agree as soon as nothing is on its way to the disk."""
+        last = []
+
+        def agree():
+            last[:] = self.counts(sup)
+            return last[0] == last[1]
+        try:
+            eventually(agree, 10, "counts that agree")
+        except driver.Late:
+            self.fail("`queue` says %s, tasks.db %s" % tuple(last))
 
 
 class Exec(Queue):

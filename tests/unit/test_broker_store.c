@@ -262,6 +262,7 @@ cancel_and_revive_look_at_the_state(void **state)
 	op->change.rank = 77;
 	assert_int_equal(rig_do(r, op), QERR_NONE);
 	assert_int_equal(op->rows[0].state, TASK_QUEUED);
+	assert_int_equal(op->states, TASK_CANCELLED);
 	assert_int_equal(op->rows[0].rank, 77);
 	assert_non_null(op->rows[0].payload);
 	assert_null(op->rows[0].error);

@@ -158,6 +158,7 @@ revive(struct store *s, struct store_op *op)
 		&rc))
 		return rc;
 	row = &op->rows[0];
+	op->states = row->state;
 	row->state = TASK_QUEUED;
 	if ((c.fields & CHANGE_RANK) != 0)
 		row->rank = c.rank;
