@@ -212,10 +212,12 @@ guilty(struct task *t, uint32_t threads, const char *words)
 		    t->row.crashes);
 		set_text(&t->row.error, text);
 		broker_event(p->broker, p->config.name, "task",
-		    "task %llu (%s) is dead: %s%s%s",
+		    "task %llu (%s) is dead: %s%s%.*s",
 		    (unsigned long long)t->row.id,
 		    t->row.func != NULL ? t->row.func : "", text,
-		    words != NULL ? ": " : "", words != NULL ? words : "");
+		    words != NULL ? ": " : "",
+		    words != NULL ? (int)strcspn(words, "\n") : 0,
+		    words != NULL ? words : "");
 		put_end(t, TASK_DEAD, NULL, false);
 		return;
 	}

@@ -1,6 +1,7 @@
 #include "supervisord/logger/last.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -9,21 +10,51 @@
 #include "supervisord/base/util.h"
 #include "supervisord/logger/rotate.h"
 
-/* The last bytes, at most room, of a regular file, to the end of out. */
-static size_t
-read_end(const char *path, char *out, size_t room)
+static int
+open_log(const char *path, struct stat *st)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd >= 0 && fstat(fd, st) == 0 && S_ISREG(st->st_mode))
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+void
+last_mark(const char *path, struct last_mark *ret)
+{
 	struct stat st;
+	int fd = open_log(path, &st);
+
+	*ret = (struct last_mark){ 0 };
+	if (fd < 0)
+		return;
+	*ret = (struct last_mark){ st.st_dev, st.st_ino, st.st_size };
+	close(fd);
+}
+
+/* The last bytes, at most room, of a regular file, to before end; *found:
+ * they begin at the mark, and nothing older is meant. */
+static size_t
+read_end(const char *path, const struct last_mark *since, char *end,
+    size_t room, bool *found)
+{
+	struct stat st;
+	int fd = open_log(path, &st);
 	ssize_t n = 0;
 
 	if (fd < 0)
 		return 0;
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+	*found = since->ino != 0 && st.st_ino == since->ino &&
+		 st.st_dev == since->dev && st.st_size >= since->size;
+	if (*found)
+		room = (size_t)MIN_OF(st.st_size - since->size, (off_t)room);
+	if (room > 0) {
 		size_t want = (size_t)MIN_OF(st.st_size, (off_t)room);
 
-		n = pread(
-		    fd, out + room - want, want, st.st_size - (off_t)want);
+		n = pread(fd, end - want, want, st.st_size - (off_t)want);
 		if (n < (ssize_t)want)
 			n = 0; /* truncated meanwhile */
 	}
@@ -49,16 +80,18 @@ cut(const char *text, size_t size, uint32_t lines, uint32_t *ret_lines)
 }
 
 size_t
-last_lines(const char *path, uint32_t lines, char *out, uint32_t *ret_lines)
+last_lines(const char *path, uint32_t lines, const struct last_mark *since,
+    char *out, uint32_t *ret_lines)
 {
-	char rotated[ROTATE_PATH];
-	size_t size = read_end(path, out, LAST_MAX), keep;
+	char rotated[ROTATE_PATH], *end = out + LAST_MAX;
+	bool found = false;
+	size_t size = read_end(path, since, end, LAST_MAX, &found), keep;
 
-	cut(out + LAST_MAX - size, size, lines, ret_lines);
-	if (size < LAST_MAX && (lines == 0 || *ret_lines < lines))
-		size += read_end(
-		    rotate_name(rotated, path, 1, false), out, LAST_MAX - size);
-	keep = cut(out + LAST_MAX - size, size, lines, ret_lines);
-	memmove(out, out + LAST_MAX - keep, keep);
+	cut(end - size, size, lines, ret_lines);
+	if (!found && size < LAST_MAX && (lines == 0 || *ret_lines < lines))
+		size += read_end(rotate_name(rotated, path, 1, false), since,
+		    end - size, LAST_MAX - size, &found);
+	keep = cut(end - size, size, lines, ret_lines);
+	memmove(out, end - keep, keep);
 	return keep;
 }

@@ -95,16 +95,27 @@ answer(void)
 	static char text[LAST_MAX];
 	struct stream *s = stream_find(asked.name);
 	struct msg_tail is = asked;
+	bool of_exit = (asked.lines & TAIL_OF_EXIT) != 0;
+	struct last_mark since = { 0 };
 	size_t size = 0;
+	int r;
 
 	is.lines = 0;
 	if (s != NULL && s->sink != NULL) {
 		stream_drain(s);
+		if (of_exit)
+			since = s->exit;
 		if (s->sink->kind == SINK_FILE)
-			size = last_lines(
-			    s->sink->key, asked.lines, text, &is.lines);
+			size = last_lines(s->sink->key,
+			    asked.lines & ~TAIL_OF_EXIT, &since, text,
+			    &is.lines);
 	}
-	return tell(MSG_TAIL_IS, &is, text, size);
+	r = tell(MSG_TAIL_IS, &is, text, size);
+	/* What comes from here on is the next process's. */
+	if (r != -EAGAIN && of_exit && s != NULL && s->sink != NULL &&
+	    s->sink->kind == SINK_FILE)
+		last_mark(s->sink->key, &s->exit);
+	return r;
 }
 
 static int

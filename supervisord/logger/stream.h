@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "supervisord/base/list.h"
+#include "supervisord/logger/last.h"
 #include "supervisord/logger/names.h"
 #include "supervisord/proto/messages.h"
 
@@ -29,7 +30,8 @@ struct stream {
 	struct list tell;  /* among those whose state the master should hear */
 	struct sink *sink; /* NULL: not said yet, the pipes hold the bytes */
 	uint64_t dropped;  /* bytes, since the master was last told */
-	bool gone;         /* SINK_DROP: freed with its last pipe */
+	struct last_mark exit; /* the end of the last process's output */
+	bool gone;             /* SINK_DROP: freed with its last pipe */
 	char name[PROTO_NAME];
 };
 

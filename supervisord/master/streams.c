@@ -287,8 +287,8 @@ bool
 streams_tail_of_exit(
     struct master *m, const struct instance *it, const struct exit_info *e)
 {
-	return e->stage == 0 &&
-	       streams_tail(m, it, EXIT_LINES, EXIT_COOKIE | (uint32_t)e->pid);
+	return e->stage == 0 && streams_tail(m, it, EXIT_LINES | TAIL_OF_EXIT,
+				    EXIT_COOKIE | (uint32_t)e->pid);
 }
 
 void

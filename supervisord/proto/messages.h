@@ -208,10 +208,13 @@ struct msg_sink {
 	int64_t max_size; /* bytes; 0: never rotated */
 };
 
+/* Only what was written since the last question of this kind. */
+#define TAIL_OF_EXIT 0x80000000U
+
 struct msg_tail {
 	char name[PROTO_NAME];
 	uint32_t cookie;
-	uint32_t lines; /* asked for, or found */
+	uint32_t lines; /* asked for (and TAIL_OF_EXIT), or found */
 };
 
 struct msg_sinkstate {

@@ -405,6 +405,21 @@ class Crashes(Queue):
         sup.ctl_ok("requeue", str(number))
         self.assertEqual(self.ended(sup, number)["state"], "dead")
 
+    def test_a_dead_task_has_the_last_lines_of_its_own_process(self):
+        sup = self.fleet(w=worker(tasks="max_crashes = 2;"))
+        numbers = [self.submit(sup, "w", "crash") for _ in range(3)]
+        for number in numbers:
+            self.assertEqual(self.ended(sup, number)["state"], "dead")
+            own = "about to crash in task %d" % number
+            words = eventually(lambda n=number, o=own: (lambda w: w and o in w and w)(
+                self.task(sup, n)["words"]), what="words of task %d" % number)
+            self.assertEqual(words.strip().splitlines(), ["killed by SIGSEGV", own])
+        said = sup.ctl_ok("why", "w:0").splitlines()
+        self.assertEqual(len([l for l in said if "is dead" in l]), 3, said)
+        self.assertEqual(len([l for l in said if "about to crash" in l]), 6, said)
+        told = [l for l in sup.ctl_ok("events").splitlines() if "about to crash" in l]
+        self.assertEqual(told, [])
+
     def test_siblings_are_queued_again_uncharged(self):
         sup = self.fleet(w=worker("threads = 3;", "max_crashes = 1;"))
         others = [self.submit(sup, "w", "mark", '{"for": 1.5}') for _ in range(2)]

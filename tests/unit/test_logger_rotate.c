@@ -180,37 +180,78 @@ folders_are_made(void **state)
 }
 
 static void
+append(const char *text)
+{
+	FILE *f = fopen(path, "ae");
+
+	assert_non_null(f);
+	fputs(text, f);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void
 the_last_lines(void **state)
 {
 	static char out[LAST_MAX];
+	const struct last_mark none = { 0 };
 	uint32_t n;
 	FILE *f;
 
 	(void)state;
-	assert_int_equal(last_lines(path, 5, out, &n), 0);
+	assert_int_equal(last_lines(path, 5, &none, out, &n), 0);
 	assert_int_equal(n, 0);
 	put(".1");
 	f = fopen(path, "we");
 	assert_non_null(f);
 	fputs("one\n\nthree", f);
 	assert_int_equal(fclose(f), 0);
-	assert_int_equal(last_lines(path, 1, out, &n), 5);
+	assert_int_equal(last_lines(path, 1, &none, out, &n), 5);
 	assert_memory_equal(out, "three", 5);
-	assert_int_equal(last_lines(path, 2, out, &n), 6);
+	assert_int_equal(last_lines(path, 2, &none, out, &n), 6);
 	assert_memory_equal(out, "\nthree", 6);
-	assert_int_equal(last_lines(path, 9, out, &n), 14);
+	assert_int_equal(last_lines(path, 9, &none, out, &n), 14);
 	assert_int_equal(n, 4);
 	assert_memory_equal(out, "f.1\none\n\nthree", 14);
-	assert_int_equal(last_lines(path, 0, out, &n), 14);
+	assert_int_equal(last_lines(path, 0, &none, out, &n), 14);
 	/* More than fits: the end of it. */
 	f = fopen(path, "we");
 	assert_non_null(f);
 	for (int i = 0; i < 2000; i++)
 		fprintf(f, "%07d\n", i);
 	assert_int_equal(fclose(f), 0);
-	assert_int_equal(last_lines(path, 5000, out, &n), LAST_MAX);
+	assert_int_equal(last_lines(path, 5000, &none, out, &n), LAST_MAX);
 	assert_int_equal(n, 1024);
 	assert_memory_equal(out + LAST_MAX - 8, "0001999\n", 8);
+}
+
+/* As an exit's lines are asked for: those since the exit before. */
+static void
+the_last_lines_since_a_mark(void **state)
+{
+	static char out[LAST_MAX];
+	struct last_mark mark;
+	char rotated[300];
+	uint32_t n;
+
+	(void)state;
+	last_mark(path, &mark);
+	assert_int_equal(mark.ino, 0);
+	append("old\n");
+	assert_int_equal(last_lines(path, 9, &mark, out, &n), 4);
+	last_mark(path, &mark);
+	assert_int_equal(last_lines(path, 9, &mark, out, &n), 0);
+	append("new\nnewer\n");
+	assert_int_equal(last_lines(path, 9, &mark, out, &n), 10);
+	assert_memory_equal(out, "new\nnewer\n", 10);
+	assert_int_equal(last_lines(path, 1, &mark, out, &n), 6);
+	/* Across a rotation, and not beyond the file before it. */
+	snprintf(rotated, sizeof rotated, "%s.1", path);
+	assert_int_equal(rename(path, rotated), 0);
+	append("newest\n");
+	assert_int_equal(last_lines(path, 9, &mark, out, &n), 17);
+	assert_memory_equal(out, "new\nnewer\nnewest\n", 17);
+	assert_int_equal(unlink(rotated), 0);
+	assert_int_equal(last_lines(path, 9, &mark, out, &n), 7);
 }
 
 #define TEST(name)                                                             \
@@ -227,6 +268,7 @@ main(void)
 		TEST(without_a_file_nothing_is_lost),
 		TEST(folders_are_made),
 		TEST(the_last_lines),
+		TEST(the_last_lines_since_a_mark),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -138,9 +138,12 @@ tell_dead(struct buf *text, const struct task_row *row)
 	    clock_format(row->finished_ms, when, sizeof when));
 	if (row->error != NULL && *row->error != '\0')
 		buf_fmt(text, ": %s", row->error);
-	buf_str(text, ".\n");
+	/* What its process wrote is long, and may have been told above. */
 	if (row->words != NULL && *row->words != '\0')
-		buf_fmt(text, "%s\n", row->words);
+		buf_fmt(text, ", %.*s (more: supervisorctl task %llu)",
+		    (int)strcspn(row->words, "\n"), row->words,
+		    (unsigned long long)row->id);
+	buf_str(text, ".\n");
 }
 
 static void
