@@ -170,9 +170,24 @@ exit_json(struct buf *b, sqlite3_stmt *row)
 static bool
 is_asked_for(const struct question *q, const char *name)
 {
-	return q->names == NULL ||
-	       (name != NULL && bsearch(&name, q->names, q->name_count,
-				    sizeof *q->names, by_text) != NULL);
+	char worker[256], *of = worker;
+	size_t n;
+
+	if (q->names == NULL)
+		return true;
+	if (name == NULL)
+		return false;
+	if (bsearch(&name, q->names, q->name_count, sizeof *q->names,
+		by_text) != NULL)
+		return true;
+	/* An instance that is no more is of its worker yet. */
+	n = strcspn(name, ":");
+	if (name[n] == '\0' || n >= sizeof worker)
+		return false;
+	memcpy(worker, name, n);
+	worker[n] = '\0';
+	return bsearch(&of, q->names, q->name_count, sizeof *q->names,
+		   by_text) != NULL;
 }
 
 static int
@@ -201,7 +216,8 @@ select_for(const struct question *q)
 {
 	/* One instance's exits are found by the index, others by looking at
 	 * all rows from the newest on. */
-	if (q->history && q->name_count == 1)
+	if (q->history && q->name_count == 1 &&
+	    strchr(q->names[0], ':') != NULL)
 		return EXIT_COLUMNS "WHERE name = ?2 AND ended_ms >= ?1"
 				    " ORDER BY id DESC";
 	if (q->history)

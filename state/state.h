@@ -140,7 +140,8 @@ const char *state_health(struct state *s);
 struct state_question {
 	uint64_t token;
 	const char *what;   /* "events" or "history" */
-	char *const *names; /* NULL-terminated instance names; NULL: all */
+	char *const *names; /* NULL-terminated names of instances, or of
+			     * workers for all of theirs; NULL: all */
 	int64_t since_ms;   /* 0: no bound */
 	int64_t limit;      /* most rows, the newest of them; 0: 1000 */
 };

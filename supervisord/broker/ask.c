@@ -315,7 +315,7 @@ core_pause(struct broker *b, const char *worker, bool paused, int64_t until_ms,
 
 	if (done == NULL)
 		done = ignore;
-	if (p == NULL || (!p->configured && paused)) {
+	if (p == NULL) {
 		done(arg, QERR_NO_WORKER);
 		return;
 	}

@@ -354,7 +354,8 @@ call_worker(struct call *c, bool required, const char **ret)
 {
 	if (!call_text(c, "worker", required, ret))
 		return false;
-	if (*ret == NULL || broker_pool(c->b, *ret) != NULL)
+	if (*ret == NULL || broker_pool(c->b, *ret) != NULL ||
+	    core_knows(c->b, *ret))
 		return true;
 	call_fail(c, QERR_NO_WORKER,
 	    "there is no worker \"%.64s\", or it takes no tasks", *ret);

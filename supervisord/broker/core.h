@@ -144,6 +144,7 @@ void core_unwait(struct waiter *w);
 
 struct pool_stats {
 	const char *worker;
+	bool configured; /* else its tasks wait until it comes back */
 	uint64_t counts[TASK_STATES];
 	bool paused;
 	int64_t paused_until_ms;
@@ -163,6 +164,9 @@ struct pool_stats {
  * be NULL) when they are known, or can't be known now. */
 void core_refresh(
     struct broker *b, const char *worker, core_done_fn *done, void *arg);
+
+/* A worker of the config, or one that has left it and has tasks yet. */
+bool core_knows(struct broker *b, const char *worker);
 
 /* Each pool's; worker NULL: all. */
 void core_stats(struct broker *b, const char *worker,

@@ -15,7 +15,7 @@ static void
 from_slots(struct hand *h,
     void (*each)(const struct thread_info *info, void *arg), void *arg)
 {
-	int64_t now = clock_mono();
+	int64_t now = clock_mono(), since;
 
 	for (uint32_t i = 0; i < h->threads && i < WIRE_THREADS_MAX; i++) {
 		/* The worker writes it meanwhile: what was looked at is what
@@ -28,7 +28,10 @@ from_slots(struct hand *h,
 			.share = s.share <= 1000 ? s.share : WIRE_NO_SHARE,
 			.connections = s.connections };
 
-		info.for_ns = s.since > 0 && s.since < now ? now - s.since : 0;
+		/* One that has done nothing yet has been idle from the start.
+		 */
+		since = MAX_OF(s.since, h->started_mono);
+		info.for_ns = MAX_OF(now - since, 0);
 		if (info.task != 0) {
 			info.busy = 1;
 			info.stuck = is_stuck(h, info.task);
@@ -63,7 +66,7 @@ from_tasks(struct hand *h,
 	}
 	for (; n < h->threads; n++) {
 		struct thread_info info = { .thread = (uint16_t)n,
-			.for_ns = h->answered > 0 ? now - h->answered : 0,
+			.for_ns = now - MAX_OF(h->answered, h->started_mono),
 			.share = WIRE_NO_SHARE };
 
 		each(&info, arg);

@@ -39,6 +39,7 @@ fill(struct pool *p, struct pool_stats *s)
 
 	*s = (struct pool_stats){
 		.worker = p->config.name,
+		.configured = p->configured,
 		.paused = p->paused || p->storm_until != 0,
 		.paused_until_ms = p->paused_until_ms,
 		.submitted = p->submitted,
@@ -65,6 +66,14 @@ fill(struct pool *p, struct pool_stats *s)
 	snprintf(
 	    s->paused_words, sizeof(s->paused_words), "%s", p->paused_words);
 	rack_each(p, count_hand, s);
+}
+
+bool
+core_knows(struct broker *b, const char *worker)
+{
+	const struct pool *p = pool_find(b->core, worker);
+
+	return p != NULL && !pool_idle(p);
 }
 
 void

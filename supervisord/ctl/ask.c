@@ -88,7 +88,9 @@ int
 ctl_broken(struct ctl *ctl, int r)
 {
 	ctl_progress_end(ctl);
-	ctl_conn_close(&ctl->conn);
+	/* Nothing of what is too large was sent. */
+	if (r != -E2BIG)
+		ctl_conn_close(&ctl->conn);
 	if (ctl_interrupted())
 		return ctl_fail(
 		    ctl, CTL_FAILED, "interrupted; what was asked for goes on");
@@ -104,7 +106,7 @@ ctl_broken(struct ctl *ctl, int r)
 		return ctl_malformed(ctl, "it is not JSON-RPC");
 	if (r == -E2BIG)
 		return ctl_fail(ctl, CTL_USAGE,
-		    "this command is longer than the 1 MiB supervisord takes: name fewer targets, or give a task less to carry");
+		    "too large: this request is longer than the 1 MiB supervisord takes; give a task less to carry, or name fewer targets");
 	return ctl_fail(ctl, CTL_NO_ANSWER, "talking to supervisord at %s: %s",
 	    ctl->path, strerror(-r));
 }

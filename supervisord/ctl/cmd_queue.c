@@ -110,6 +110,8 @@ print_remarks(const json_t *list)
 		const char *store = ctl_text(row, "store");
 		const char *shared = ctl_text(row, "shared");
 
+		if (json_is_false(json_object_get(row, "configured")))
+			ctl_put_waiting(stdout, row);
 		if (json_is_true(json_object_get(row, "paused")))
 			ctl_put_line(stdout, "%s is paused%s%s",
 			    ctl_text(row, "worker"), why[0] != '\0' ? ": " : "",

@@ -6,6 +6,7 @@
 #include "supervisord/base/json.h"
 #include "supervisord/ctl/ask.h"
 #include "supervisord/ctl/outcome.h"
+#include "supervisord/ctl/queue.h"
 #include "supervisord/ctl/term.h"
 
 static void
@@ -48,13 +49,53 @@ print_plan(const json_t *plan)
 	return rest;
 }
 
+/* The queues as they are before the reload, which may be the end of the broker;
+ * NULL: there are none. */
+static int
+ask_queues(struct ctl *ctl, json_t **ret)
+{
+	int r = ctl_queue_begin(ctl);
+	struct ctl_msg msg;
+	struct buf params;
+
+	*ret = NULL;
+	if (r == 0 && ctl->control_path != NULL) {
+		ctl_params(ctl, &params);
+		if (ctl_ask(ctl, "queue", &params, CTL_READ, &msg) == 0)
+			*ret = ctl_tree(ctl, msg.body);
+	}
+	ctl_queue_end(ctl);
+	return r;
+}
+
+/* Whose worker goes: their tasks stay. */
 static void
-print_reload(const json_t *tree, bool dry)
+print_left_over(const json_t *plan, const json_t *queues)
+{
+	json_t *row, *queue;
+	size_t i, k;
+
+	json_array_foreach(plan, i, row)
+	{
+		if (strcmp(ctl_text(row, "action"), "removed") != 0)
+			continue;
+		json_array_foreach(queues, k, queue)
+		{
+			if (strcmp(ctl_text(queue, "worker"),
+				ctl_text(row, "worker")) == 0)
+				ctl_put_waiting(stdout, queue);
+		}
+	}
+}
+
+static void
+print_reload(const json_t *tree, const json_t *queues, bool dry)
 {
 	const char *fixed = ctl_text(tree, "fixed");
 	size_t rest;
 
 	rest = print_plan(json_object_get(tree, "plan"));
+	print_left_over(json_object_get(tree, "plan"), queues);
 	if (rest == 0)
 		puts("nothing changed");
 	else if (dry)
@@ -75,17 +116,20 @@ run_reload(struct ctl *ctl, const struct ctl_args *args)
 	bool dry = ctl_option(args, CTL_OPT_DRY_RUN) != NULL;
 	bool wait = ctl_option(args, CTL_OPT_NO_WAIT) == NULL;
 	struct buf params;
-	json_t *tree, *outcomes;
-	int r;
+	json_t *tree, *outcomes, *queues = NULL;
+	int r = ctl->json ? 0 : ask_queues(ctl, &queues);
 
+	if (r != 0)
+		return r;
 	ctl_params(ctl, &params);
 	jw_kv_bool(&params, "dry_run", dry);
 	jw_kv_bool(&params, "wait", wait);
 	r = ctl_do_tree(ctl, "reload", &params, CTL_LONG, &tree);
+	if (tree != NULL && !ctl->json)
+		print_reload(tree, queues, dry);
+	json_decref(queues);
 	if (tree == NULL)
 		return r;
-	if (!ctl->json)
-		print_reload(tree, dry);
 	/* What did not come up, with --no-wait perhaps not yet. */
 	outcomes = json_object_get(tree, "instances");
 	r = outcomes != NULL ? ctl_outcome_print(ctl, outcomes, NULL, wait)

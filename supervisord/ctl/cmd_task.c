@@ -112,7 +112,6 @@ run_task(struct ctl *ctl, const struct ctl_args *args)
 static int
 each_task(struct ctl *ctl, const struct ctl_args *args, const char *done)
 {
-	const char *comma = "";
 	int worst = CTL_DONE;
 
 	if (ctl->json)
@@ -122,8 +121,12 @@ each_task(struct ctl *ctl, const struct ctl_args *args, const char *done)
 		struct buf params;
 		json_t *tree;
 		int64_t id;
-		int r = ctl_task_id(ctl, args->words[i], &id);
+		int r;
 
+		/* What is wrong with one is an element of the list, too. */
+		if (ctl->json && i > 0)
+			putchar(',');
+		r = ctl_task_id(ctl, args->words[i], &id);
 		if (r == 0) {
 			ctl_params(ctl, &params);
 			jw_kv_int(&params, "id", id);
@@ -135,8 +138,7 @@ each_task(struct ctl *ctl, const struct ctl_args *args, const char *done)
 			continue;
 		}
 		if (ctl->json) {
-			printf("%s%.*s", comma, (int)msg.body.n, msg.body.s);
-			comma = ",";
+			printf("%.*s", (int)msg.body.n, msg.body.s);
 			continue;
 		}
 		tree = ctl_tree(ctl, msg.body);

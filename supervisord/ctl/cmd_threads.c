@@ -33,7 +33,26 @@ put_row(struct buf *cells, const json_t *row)
 }
 
 static const struct ctl_rows rows = { heads, COLUMNS,
-	"none of them has threads that tell of themselves", put_row };
+	"none of them is up and takes tasks", put_row };
+
+/* What was named may not be there at all, which only supervisord itself knows.
+ */
+static int
+print_none(struct ctl *ctl, const struct ctl_args *args)
+{
+	struct ctl_msg msg;
+	struct buf params;
+	int r;
+
+	ctl_queue_end(ctl);
+	ctl_params(ctl, &params);
+	ctl_params_targets(&params, args, 0);
+	r = ctl_ask(ctl, "status", &params, CTL_READ, &msg);
+	if (r != 0)
+		return r;
+	ctl_note(ctl, "%s", rows.none);
+	return args->n > 0 ? CTL_NOT_RUNNING : CTL_DONE;
+}
 
 int
 ctl_status_threads(struct ctl *ctl, const struct ctl_args *args)
@@ -49,7 +68,9 @@ ctl_status_threads(struct ctl *ctl, const struct ctl_args *args)
 	r = ctl_ask_tree(ctl, "threads", &params, &tree);
 	if (tree == NULL)
 		return r;
-	r = ctl_rows_print(ctl, &rows, tree);
+	r = json_is_array(tree) && json_array_size(tree) == 0
+		? print_none(ctl, args)
+		: ctl_rows_print(ctl, &rows, tree);
 	json_decref(tree);
 	return r;
 }

@@ -117,7 +117,8 @@ ctl_conn_queue(struct ctl_conn *c, const char *method, const char *params)
 	if (c->out.failed)
 		return -ENOMEM;
 	if (c->out.size - before > MAX_REQUEST) {
-		buf_clear(&c->out);
+		/* What was queued before is well. */
+		c->out.size = before;
 		return -E2BIG;
 	}
 	return c->last_id;

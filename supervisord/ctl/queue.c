@@ -148,6 +148,20 @@ ctl_task_print_end(struct ctl *ctl, const json_t *task)
 		    state, error[0] != '\0' ? ": " : "", error);
 }
 
+void
+ctl_put_waiting(FILE *to, const json_t *queue)
+{
+	const char *worker = ctl_text(queue, "worker");
+	double n =
+	    ctl_number(queue, "queued", 0) + ctl_number(queue, "scheduled", 0);
+
+	if (n > 0)
+		ctl_put_line(to,
+		    "%.0f task%s for %s, which is not in the config: kept "
+		    "until it is back (supervisorctl tasks %s, cancel ID)",
+		    n, n == 1 ? " waits" : "s wait", worker, worker);
+}
+
 int
 ctl_seconds(struct ctl *ctl, const char *option, const char *text, double *ret)
 {

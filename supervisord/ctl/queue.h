@@ -7,6 +7,7 @@
  */
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "supervisord/ctl/ctl.h"
 
@@ -28,6 +29,9 @@ int ctl_task_status(const json_t *task);
 
 /* Its result to stdout as it is, or why there is none to stderr. */
 void ctl_task_print_end(struct ctl *ctl, const json_t *task);
+
+/* "5 tasks wait for web, which is not in the config", if any do. */
+void ctl_put_waiting(FILE *to, const json_t *queue);
 
 /* "5s" as seconds for a parameter; 0 or an exit status. */
 int ctl_seconds(

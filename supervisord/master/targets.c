@@ -119,7 +119,6 @@ add_word(struct request *r, struct targets *t, bool *seen, const char *word)
 	team = team_named(m, word);
 	if (team != NULL) {
 		add_team(t, seen, team);
-		t->teams[t->teams_count++] = team;
 		return true;
 	}
 	it = crew_find(&m->crew, word);
@@ -151,9 +150,8 @@ targets_of(struct request *r, bool required, struct targets *ret)
 		return false;
 	}
 	ret->list = calloc(crew->count + 1, sizeof(struct instance *));
-	ret->teams = calloc(json_array_size(words) + 1, sizeof(struct team *));
 	seen = calloc(crew->ids_used + 1, sizeof *seen);
-	if (ret->list == NULL || ret->teams == NULL || seen == NULL) {
+	if (ret->list == NULL || seen == NULL) {
 		request_fail(r, RPC_FAILED, "out of memory");
 		goto refused;
 	}
@@ -177,24 +175,9 @@ refused:
 	return false;
 }
 
-bool
-targets_names(struct targets *t, bool workers)
-{
-	t->names = calloc(t->count + t->teams_count + 1, sizeof(char *));
-	if (t->names == NULL)
-		return false;
-	for (size_t i = 0; i < t->count; i++)
-		t->names[i] = t->list[i]->row->name;
-	for (size_t i = 0; workers && i < t->teams_count; i++)
-		t->names[t->count + i] = t->teams[i]->name;
-	return true;
-}
-
 void
 targets_done(struct targets *t)
 {
-	free(t->names);
-	free(t->teams);
 	free(t->list);
 	memset(t, 0, sizeof *t);
 }

@@ -8,14 +8,10 @@
 
 struct instance;
 struct request;
-struct team;
 
 struct targets {
 	struct instance **list; /* each once, in the order they were named */
 	size_t count;
-	struct team **teams; /* those whose worker was named */
-	size_t teams_count;
-	char **names; /* NULL-terminated; only from targets_names */
 };
 
 /*
@@ -24,9 +20,6 @@ struct targets {
  */
 bool targets_of(struct request *r, bool required, struct targets *ret);
 
-/* Fills names: for questions to the store, which outlive an instance. workers:
- * with the names of the workers, too. */
-bool targets_names(struct targets *t, bool workers);
 void targets_done(struct targets *t);
 
 #endif

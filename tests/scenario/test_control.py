@@ -256,3 +256,19 @@ print(s.makefile().readline())
         self.assertIn("ermission", self.rpc_as(4003, sup.socket_path, "status"))
         sup = self.supervisord(WEB)
         self.assertEqual(stat.S_IMODE(os.stat(sup.socket_path).st_mode), 0o660)
+
+
+class Past(driver.Case):
+    def test_a_worker_has_the_events_of_instances_it_had(self):
+        sup = self.supervisord('workers: { w: { command = "@P/pause"; }; v: { command = "@P/pause"; }; };')
+        sup.wait_running()
+        sup.ctl_ok("scale", "w", "2")
+        sup.ctl_ok("scale", "w", "1")
+        sup.wait_db("select * from exits where name = 'w:1'")
+        for target in ("w", "w:*"):
+            told = sup.ctl_ok("events", target)
+            self.assertRegex(told, r"w:1 .*STOPPING: no longer one of the 1 wanted")
+            self.assertNotIn("v:0", told)
+            self.assertIn("w:1", sup.ctl_ok("history", target))
+        self.assertNotIn("w:1", sup.ctl_ok("events", "w:0"))
+        self.assertIn("w:1", sup.ctl_ok("events", "all"))

@@ -128,6 +128,15 @@ class ManPages(Docs):
         for command in commands:
             self.assertRegex(page, r"\b%s\b" % command)
 
+    def test_every_error_of_the_queue_is_described(self):
+        page = driver.read(CTL_PAGE)
+        rows = re.findall(r'(?m)^QERR\(\w+, *"([a-z-]+)", *(\d)', driver.read(
+            os.path.join(driver.ROOT, "supervisord", "broker", "errors.def")))
+        self.assertGreater(len(rows), 10)
+        for name, status in rows:
+            if status != "0":
+                self.assertTrue(".It Li %s Pq %s\n" % (name, status) in page, name)
+
     def test_the_queries_of_the_schema_page_run(self):
         sup = self.supervisord('workers: { web: { command = "@P/pause"; }; };')
         sup.wait_running()

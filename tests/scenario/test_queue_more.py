@@ -23,6 +23,90 @@ class Poison(test_queue.Queue):
         sup.wait_running()
 
 
+class Gone(test_queue.Queue):
+    """A worker leaves the config while tasks wait for it."""
+
+    def test_its_tasks_are_seen_and_can_be_cancelled(self):
+        sup = self.fleet(stays=test_queue.worker(), goes=test_queue.worker())
+        sup.ctl_ok("pause", "goes")
+        numbers = [self.submit(sup, "goes", "echo", "1") for _ in range(2)]
+        numbers.append(self.submit(sup, "goes", "echo", "1", "--delay=1h"))
+        sup.configure(test_queue.fleet(stays=test_queue.worker()))
+        words = "3 tasks wait for goes, which is not in the config"
+        self.assertIn(words, sup.ctl_ok("reload", "--dry-run"))
+        self.assertIn(words, sup.ctl_ok("reload"))
+        self.assertIn(words, sup.ctl_ok("queue"))
+        self.assertIn(words, sup.ctl_ok("queue", "goes"))
+        rows = json.loads(sup.ctl_ok("queue", "--json"))
+        self.assertEqual({r["worker"]: r["configured"] for r in rows},
+                         {"stays": True, "goes": False})
+        self.assertEqual([t["id"] for t in json.loads(sup.ctl_ok("tasks", "goes", "--json"))],
+                         numbers[::-1])
+        sup.ctl_ok("resume", "goes")
+        self.assertEqual(sup.ctl("submit", "goes", "echo", "1")[0], 4)
+        for number in numbers[1:]:
+            sup.ctl_ok("cancel", str(number))
+            self.assertEqual(self.task(sup, number)["state"], "cancelled")
+        self.assertIn("1 task waits for goes", sup.ctl_ok("queue"))
+        sup.configure(test_queue.fleet(stays=test_queue.worker(), goes=test_queue.worker()))
+        self.assertNotIn("wait", sup.ctl_ok("reload"))
+        self.assertEqual(self.ended(sup, numbers[0])["state"], "done")
+
+    def test_the_last_one_that_took_tasks(self):
+        sup = self.fleet(goes=test_queue.worker(), plain='command = "@P/pause";')
+        sup.ctl_ok("pause", "goes")
+        number = self.submit(sup, "goes", "echo", "1")
+        sup.configure(test_queue.fleet(plain='command = "@P/pause";'))
+        self.assertIn("1 task waits for goes", sup.ctl_ok("reload"))
+        sup.configure(test_queue.fleet(goes=test_queue.worker(), plain='command = "@P/pause";'))
+        sup.ctl_ok("reload")
+        sup.ctl_ok("resume", "goes")
+        self.assertEqual(self.ended(sup, number)["state"], "done")
+
+
+class Threads(test_queue.Queue):
+    """status --threads."""
+
+    def test_one_that_never_worked_is_idle_since_its_start(self):
+        sup = self.fleet(w=test_queue.worker())
+        eventually(lambda: any(t["for"] > 0.05 for t in json.loads(
+            sup.ctl_ok("status", "--threads", "w", "--json"))), what="a while of idleness")
+
+    def test_none_is_up(self):
+        sup = self.fleet(plain='command = "@P/pause";', w=test_queue.worker())
+        sup.ctl_ok("stop", "w")
+        for target in ("w", "w:0", "plain"):
+            status, out, err = sup.ctl("status", "--threads", target)
+            self.assertEqual((status, out), (3, ""), err)
+            self.assertIn("none of them is up and takes tasks", err)
+        self.assertEqual(sup.ctl("status", "--threads", "nobody")[0], 4)
+
+
+class Json(test_queue.Queue):
+    def test_one_document_whatever_is_wrong_with_some(self):
+        sup = self.fleet(w=test_queue.worker())
+        sup.ctl_ok("pause", "w")
+        number = self.submit(sup, "w", "echo")
+        status, out, _ = sup.ctl("cancel", "999999", str(number), "x", str(number), "--json")
+        told = [t.get("state") or t["error"]["code"] for t in json.loads(out)]
+        self.assertEqual((status, told), (1, [4, "cancelled", 2, 1]))
+
+
+class Bulk(test_queue.Queue):
+    """submit WORKER FUNC -: a task for each line."""
+
+    def test_good_lines_and_bad_ones(self):
+        sup = self.fleet(w=test_queue.worker())
+        large = '"%s"' % ("x" * (1 << 20))
+        for bad, words in (("{bad", "not JSON"), (large, "too large")):
+            status, out, err = sup.ctl("submit", "w", "echo", "-", stdin="1\n\n2\n%s\n3\n" % bad)
+            self.assertEqual((status, len(out.split())), (2, 2), err)
+            self.assertIn(words, err)
+            self.assertIn("line 4", err)
+            self.assertIn("2 accepted, 0 refused, then given up", err)
+        self.assertEqual(len(json.loads(sup.ctl_ok("tasks", "--json"))), 4)
+
+
 class Log(test_queue.Queue):
     def test_what_the_broker_says_is_in_the_log_file(self):
         sup = self.supervisord(

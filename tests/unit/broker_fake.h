@@ -272,6 +272,12 @@ fake_progress(uint64_t id, uint32_t share, char *text)
 	}
 }
 
+bool
+core_knows(struct broker *b, const char *worker)
+{
+	return broker_pool(b, worker) != NULL;
+}
+
 void
 core_stats(struct broker *b, const char *worker,
     void (*each)(const struct pool_stats *stats, void *arg), void *arg)

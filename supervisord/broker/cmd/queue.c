@@ -106,6 +106,7 @@ put_one(const struct pool_stats *s, void *arg)
 
 	jw_object(b);
 	jw_kv_string(b, "worker", s->worker);
+	jw_kv_bool(b, "configured", s->configured);
 	for (int i = 0; i < TASK_STATES; i++)
 		jw_kv_int(b, task_state_names[i], (int64_t)s->counts[i]);
 	put_pause(b, s);

@@ -99,6 +99,8 @@ tell_pool(const struct pool_stats *stats, void *arg)
 		    stats->worker,
 		    stats->paused_words[0] != '\0' ? ": " : " by command",
 		    stats->paused_words);
+	if (!stats->configured)
+		buf_fmt(&s->text, "%s is not in the config.\n", stats->worker);
 	if (queued > 0)
 		buf_fmt(&s->text, "%llu task%s wait%s for %s.\n", queued,
 		    queued == 1 ? "" : "s", queued == 1 ? "s" : "",
@@ -176,7 +178,7 @@ why_instance(struct call *c, const char *instance)
 	}
 	if (n <= WORKER_NAME_MAX)
 		memcpy(op->worker, instance, n);
-	if (broker_pool(c->b, op->worker) == NULL) {
+	if (!core_knows(c->b, op->worker)) {
 		store_op_free(op);
 		call_fail(c, QERR_NO_WORKER,
 		    "%.80s is of no worker that takes tasks", instance);
@@ -201,7 +203,12 @@ why_instance(struct call *c, const char *instance)
 static void
 tell_waiting(struct buf *text, const struct pool_stats *stats)
 {
-	if (stats->paused)
+	if (!stats->configured)
+		buf_fmt(text,
+		    " %s is not in the config: it waits until a reload brings "
+		    "it back, or until it is cancelled.",
+		    stats->worker);
+	else if (stats->paused)
 		buf_fmt(text, " The queue of %s is paused%s%s.", stats->worker,
 		    stats->paused_words[0] != '\0' ? ": " : " by command",
 		    stats->paused_words);

@@ -14,29 +14,68 @@
 #define LIMIT_MAX 100000
 
 static void
+free_names(char **names)
+{
+	for (size_t i = 0; names != NULL && names[i] != NULL; i++)
+		free(names[i]);
+	free(names);
+}
+
+/* As they were given: a worker's name is also that of its own events and of
+ * instances it had. *ret: NULL for all. false: no memory. */
+static bool
+names_of(const json_t *words, char ***ret)
+{
+	size_t n = json_array_size(words);
+	char **names = n > 0 ? calloc(n + 1, sizeof(char *)) : NULL;
+
+	*ret = NULL;
+	if (n == 0)
+		return true;
+	for (size_t i = 0; names != NULL && i < n; i++) {
+		const char *word = json_string_value(json_array_get(words, i));
+		size_t length = word != NULL ? strlen(word) : 0;
+
+		if (word != NULL && strcmp(word, "all") == 0) {
+			free_names(names);
+			return true;
+		}
+		/* "web:*" is "web". */
+		if (length > 2 && strcmp(word + length - 2, ":*") == 0)
+			length -= 2;
+		names[i] = strndup(word != NULL ? word : "", length);
+		if (names[i] == NULL) {
+			free_names(names);
+			return false;
+		}
+	}
+	*ret = names;
+	return names != NULL;
+}
+
+static void
 ask(struct request *r, const char *what, bool targets_required)
 {
 	struct state_question q = { .what = what };
 	struct targets t;
+	char **names;
 	int64_t since;
-	bool all;
 
 	if (!param_int(r, "since", 0, 0, INT64_MAX / 1000000, &since) ||
 	    !param_int(r, "limit", 1000, 1, LIMIT_MAX, &q.limit))
 		return;
-	all = json_array_size(json_object_get(r->params, "targets")) == 0;
 	if (!targets_of(r, targets_required, &t))
 		return;
-	if (!all && !targets_names(&t, strcmp(what, "events") == 0)) {
-		targets_done(&t);
+	targets_done(&t);
+	if (!names_of(json_object_get(r->params, "targets"), &names)) {
 		request_fail(r, RPC_FAILED, "out of memory");
 		return;
 	}
-	q.names = all ? NULL : t.names;
+	q.names = names;
 	if (since > 0)
 		q.since_ms = clock_wall_ms() - since * 1000;
 	answers_ask_store(r, &q);
-	targets_done(&t);
+	free_names(names);
 }
 
 static void
@@ -51,48 +90,19 @@ run_history(struct request *r)
 	ask(r, "history", false);
 }
 
-static char **
-copy_names(const json_t *words)
-{
-	size_t n = json_array_size(words);
-	char **names = calloc(n + 1, sizeof(char *));
-
-	for (size_t i = 0; names != NULL && i < n; i++) {
-		const char *word = json_string_value(json_array_get(words, i));
-
-		size_t length = word != NULL ? strlen(word) : 0;
-
-		/* "web:*" is "web". */
-		if (length > 2 && strcmp(word + length - 2, ":*") == 0)
-			length -= 2;
-		names[i] = strndup(word != NULL ? word : "", length);
-		/* A short list would mean fewer events, not all of them. */
-		if (names[i] == NULL)
-			break;
-	}
-	return names;
-}
-
 static void
 run_subscribe(struct request *r)
 {
-	const json_t *words = json_object_get(r->params, "targets");
-	char **names = NULL;
+	char **names;
 	struct targets t;
 	struct buf b;
 
 	if (!targets_of(r, false, &t))
 		return;
 	targets_done(&t);
-	if (json_array_size(words) > 0)
-		names = copy_names(words);
-	for (size_t i = 0; names != NULL && names[i] != NULL; i++) {
-		if (strcmp(names[i], "all") != 0)
-			continue;
-		for (size_t j = 0; names[j] != NULL; j++)
-			free(names[j]);
-		free(names);
-		names = NULL;
+	if (!names_of(json_object_get(r->params, "targets"), &names)) {
+		request_fail(r, RPC_FAILED, "out of memory");
+		return;
 	}
 	client_subscribe(r->client, names);
 	buf_init(&b);
