@@ -6,6 +6,25 @@
 
 #include "supervisord/broker/sqlite/db.h"
 
+/* "" is stored as NULL. */
+static inline void
+row_bind_text(sqlite3_stmt *stmt, int i, const char *text)
+{
+	if (text != NULL && text[0] != '\0')
+		sqlite3_bind_text(stmt, i, text, -1, SQLITE_STATIC);
+	else
+		sqlite3_bind_null(stmt, i);
+}
+
+static inline void
+row_bind_body(sqlite3_stmt *stmt, int i, const struct body *b)
+{
+	if (b != NULL)
+		sqlite3_bind_blob64(stmt, i, b->data, b->size, SQLITE_STATIC);
+	else
+		sqlite3_bind_null(stmt, i);
+}
+
 /* A list that grows: op->rows, op->follow. */
 struct task_row *rows_add(struct task_row **rows, size_t *count);
 
