@@ -1,9 +1,7 @@
 /*
  * The connections: one for commands, one on which news is heard. They come and
- * go together. Before they are used it is looked whether this Redis is fit for
- * tasks (fit.c), the scripts are loaded and the lease begins (join.lua). What
- * breaks is made anew after a pause; a command that has no answer for long is a
- * broken connection, too.
+ * go together, and are used when join.c says so. What breaks is made anew after
+ * a pause; a command that has no answer for long is a broken connection, too.
  */
 
 #ifdef WITH_HIREDIS
@@ -26,11 +24,7 @@
 #include "supervisord/base/util.h"
 #include "supervisord/broker/redis/shared_int.h"
 
-#define SILENCE_NS  (5 * NS_PER_SEC)
-#define PAUSE_FIRST 0.1
-#define PAUSE_MOST  2.0
-#define ID_BLOCK    2000
-#define ID_MOST     1000000
+#define SILENCE_NS (5 * NS_PER_SEC)
 
 /* --- breaking ------------------------------------------------------------- */
 
@@ -62,8 +56,8 @@ close_both(struct shared *s)
 	s->fit = NULL;
 }
 
-static void
-pause_then_retry(struct shared *s, double pause)
+void
+link_retry(struct shared *s, double pause)
 {
 	ev_timer_stop(s->own, &s->retry);
 	ev_timer_set(&s->retry, pause, 0);
@@ -89,7 +83,7 @@ link_failed(struct shared *s, const char *fmt, ...)
 		ev_break(s->own, EVBREAK_ALL);
 		return;
 	}
-	pause_then_retry(s, s->pause_s);
+	link_retry(s, s->pause_s);
 	s->pause_s = MIN_OF(2 * s->pause_s, PAUSE_MOST);
 }
 
@@ -171,8 +165,6 @@ says(const redisReply *r, const char *word)
 	return r->str != NULL && strstr(r->str, word) != NULL;
 }
 
-static void load_scripts(struct shared *s);
-
 bool
 link_error(struct shared *s, const redisReply *r)
 {
@@ -181,7 +173,7 @@ link_error(struct shared *s, const redisReply *r)
 		 * again, so has all of it come back. */
 		if (s->state == LINK_READY && !s->reloading) {
 			s->reloading = true;
-			load_scripts(s);
+			join_load(s);
 		} else if (s->state != LINK_READY) {
 			link_failed(s, "its scripts are flushed");
 		}
@@ -204,337 +196,6 @@ link_error(struct shared *s, const redisReply *r)
 	}
 	log_error("%s: %s", s->where, r->str != NULL ? r->str : "?");
 	return false;
-}
-
-/* --- ids ------------------------------------------------------------------ */
-
-static void
-on_ids(redisAsyncContext *ac, void *reply, void *privdata)
-{
-	struct shared *s = link_heard(ac, reply);
-	const redisReply *r = reply;
-	uint64_t first;
-
-	(void)privdata;
-	if (s == NULL)
-		return;
-	s->ids_asked = false;
-	if (r->type == REDIS_REPLY_ERROR) {
-		link_error(s, r);
-		shared_pump(s);
-		return;
-	}
-	first = (uint64_t)reply_number(reply_at(r, 1)) + SHARED_ID_FIRST;
-	pthread_mutex_lock(&s->lock);
-	if (s->next_id >= s->reserved) {
-		s->next_id = first;
-		s->reserved = first + s->block;
-	} else if (s->reserved == first) {
-		s->reserved = first + s->block;
-	} else if (s->reserved - s->next_id < s->block) {
-		/* A gap between the blocks: the larger one is kept. */
-		s->next_id = first;
-		s->reserved = first + s->block;
-	}
-	s->ids_floor = MAX_OF(s->ids_floor, s->reserved);
-	s->ids_wanted = false;
-	pthread_cond_broadcast(&s->told);
-	pthread_mutex_unlock(&s->lock);
-	shared_unpark(s);
-	shared_pump(s);
-}
-
-void
-link_ids(struct shared *s)
-{
-	uint64_t left, seen;
-	struct resp cmd;
-	bool wanted;
-
-	if (s->ids_asked || s->state < LINK_CHECKING || s->reloading)
-		return;
-	pthread_mutex_lock(&s->lock);
-	left = s->reserved - s->next_id;
-	wanted = s->ids_wanted;
-	pthread_mutex_unlock(&s->lock);
-	if (!wanted && left >= s->block / 2 && left > 0)
-		return;
-	/* Blocks grow with the pace. */
-	if (s->block == 0)
-		s->block = ID_BLOCK;
-	else if (left < s->block / 4)
-		s->block = MIN_OF(4 * s->block, (uint64_t)ID_MOST);
-	seen =
-	    s->ids_floor > SHARED_ID_FIRST ? s->ids_floor - SHARED_ID_FIRST : 0;
-	link_script(s, &cmd, SCRIPT_IDS, 0, false);
-	resp_uint(&cmd, s->block);
-	resp_uint(&cmd, seen);
-	s->ids_asked = link_send(s, &cmd, on_ids, NULL);
-}
-
-/* --- watching ------------------------------------------------------------- */
-
-static void
-on_watch(redisAsyncContext *ac, void *reply, void *privdata)
-{
-	struct shared *s = link_heard(ac, reply);
-	const redisReply *r = reply, *over;
-
-	(void)privdata;
-	if (s == NULL)
-		return;
-	if (r->type == REDIS_REPLY_ERROR) {
-		/* Not known any more: all are looked at again. */
-		if (link_error(s, r) && s->state == LINK_READY)
-			link_failed(s, "its scripts are flushed");
-		return;
-	}
-	over = reply_at(r, 1);
-	for (size_t i = 0; over != NULL && i < over->elements; i++) {
-		uint64_t id = (uint64_t)reply_number(over->element[i]);
-		struct watched *w = NULL;
-		struct store_op *note;
-
-		HASH_FIND(hh, s->watched, &id, sizeof id, w);
-		if (w == NULL)
-			continue;
-		note = shared_note(NOTE_ENDED);
-		if (note != NULL)
-			note->change.id = id;
-		shared_tell(s, note);
-	}
-}
-
-void
-link_watch(struct shared *s, const uint64_t *ids, size_t count)
-{
-	struct resp cmd;
-
-	if (count == 0)
-		return;
-	link_script(s, &cmd, SCRIPT_WATCH, 0, false);
-	for (size_t i = 0; i < count; i++)
-		resp_uint(&cmd, ids[i]);
-	link_send(s, &cmd, on_watch, NULL);
-}
-
-void
-link_watch_all(struct shared *s)
-{
-	struct watched *w, *next;
-	uint64_t ids[500];
-	size_t n = 0;
-
-	HASH_ITER(hh, s->watched, w, next)
-	{
-		ids[n++] = w->id;
-		if (n == N_ELEMENTS(ids) || next == NULL) {
-			link_watch(s, ids, n);
-			n = 0;
-		}
-	}
-}
-
-/* --- joining -------------------------------------------------------------- */
-
-static void
-ready(struct shared *s)
-{
-	s->state = LINK_READY;
-	s->pause_s = PAUSE_FIRST;
-	shared_health(s, true, "");
-	shared_tell_simple(s, NOTE_JOINED);
-	link_watch_all(s);
-	beat_now(s);
-	shared_pump(s);
-}
-
-static void
-on_joined(redisAsyncContext *ac, void *reply, void *privdata)
-{
-	struct shared *s = link_heard(ac, reply);
-	const redisReply *r = reply;
-
-	(void)privdata;
-	if (s == NULL)
-		return;
-	if (r->type == REDIS_REPLY_ERROR) {
-		link_failed(s, "%s", r->str != NULL ? r->str : "?");
-		return;
-	}
-	shared_resend(s, (uint64_t)reply_number(reply_at(r, 1)));
-	s->seq = (uint64_t)reply_number(reply_at(r, 2));
-	/* Whatever was reserved before, a Redis that was put back to an earlier
-	 * state may give to others. */
-	pthread_mutex_lock(&s->lock);
-	s->next_id = s->reserved = 0;
-	s->ids_wanted = true;
-	pthread_mutex_unlock(&s->lock);
-	s->block = 0;
-	s->ids_asked = false;
-	link_ids(s);
-	ready(s);
-}
-
-static void
-join(struct shared *s)
-{
-	struct resp cmd;
-
-	link_script(s, &cmd, SCRIPT_JOIN, 0, false);
-	resp_str(&cmd, s->name);
-	resp_int(&cmd, s->options.lease_ms);
-	if (!link_send(s, &cmd, on_joined, NULL))
-		link_failed(s, "out of memory");
-}
-
-static void
-on_loaded(redisAsyncContext *ac, void *reply, void *privdata)
-{
-	struct shared *s = link_heard(ac, reply);
-	const redisReply *r = reply;
-	char *sha = privdata;
-
-	if (s == NULL)
-		return;
-	if (r->type == REDIS_REPLY_ERROR || r->str == NULL || r->len != 40) {
-		link_failed(
-		    s, "%s", r->str != NULL ? r->str : "it takes no scripts");
-		return;
-	}
-	memcpy(sha, r->str, 41);
-	if (--s->loads > 0)
-		return;
-	if (s->reloading) {
-		s->reloading = false;
-		link_ids(s);
-		shared_pump(s);
-		return;
-	}
-	s->loaded = true;
-	if (s->sub_up)
-		join(s);
-}
-
-static void
-load_scripts(struct shared *s)
-{
-	for (enum script i = 0; i < SCRIPTS; i++) {
-		struct resp cmd;
-		struct buf text;
-		bool ok = script_text(i, &text);
-
-		resp_begin(&cmd);
-		resp_str(&cmd, "SCRIPT");
-		resp_str(&cmd, "LOAD");
-		resp_add(&cmd, buf_text(&text), text.size);
-		buf_done(&text);
-		s->loads++;
-		if (!ok || !link_send(s, &cmd, on_loaded, s->sha[i])) {
-			link_failed(s, "out of memory");
-			return;
-		}
-	}
-}
-
-/* --- checking ------------------------------------------------------------- */
-
-static void
-verdict(struct shared *s)
-{
-	char words[384];
-
-	if (fit_verdict(s->fit, words, sizeof words)) {
-		load_scripts(s);
-		return;
-	}
-	link_failed(s, "%s", words);
-	/* Somebody may mend it. */
-	pause_then_retry(s, PAUSE_MOST);
-}
-
-static void
-on_info(redisAsyncContext *ac, void *reply, void *privdata)
-{
-	struct shared *s = link_heard(ac, reply);
-	const redisReply *r = reply;
-
-	(void)privdata;
-	if (s == NULL)
-		return;
-	if (r->type == REDIS_REPLY_ERROR)
-		link_failed(s, "INFO: %s", r->str);
-	else
-		fit_info(s->fit, r);
-}
-
-static void
-on_fsync(redisAsyncContext *ac, void *reply, void *privdata)
-{
-	struct shared *s = link_heard(ac, reply);
-
-	(void)privdata;
-	if (s == NULL)
-		return;
-	fit_fsync(s->fit, reply);
-	verdict(s);
-}
-
-static void
-on_plain(redisAsyncContext *ac, void *reply, void *privdata)
-{
-	struct shared *s = link_heard(ac, reply);
-	const redisReply *r = reply;
-
-	if (s != NULL && r->type == REDIS_REPLY_ERROR)
-		link_failed(s, "%s: %s", (const char *)privdata, r->str);
-}
-
-static bool
-words_send(struct shared *s, redisCallbackFn *fn, const char *what,
-    const char *second, const char *third)
-{
-	static char names[][8] = { "AUTH", "SELECT", "INFO", "CONFIG" };
-	struct resp cmd;
-	char *name = names[0];
-
-	for (size_t i = 0; i < N_ELEMENTS(names); i++)
-		if (strcmp(names[i], what) == 0)
-			name = names[i];
-	resp_begin(&cmd);
-	resp_str(&cmd, what);
-	if (second != NULL)
-		resp_str(&cmd, second);
-	if (third != NULL)
-		resp_str(&cmd, third);
-	return link_send(s, &cmd, fn, name);
-}
-
-static bool
-login(struct shared *s)
-{
-	const struct redis_url *u = &s->url;
-
-	if (u->password[0] == '\0')
-		return true;
-	return u->user[0] != '\0'
-		   ? words_send(s, on_plain, "AUTH", u->user, u->password)
-		   : words_send(s, on_plain, "AUTH", u->password, NULL);
-}
-
-static void
-check(struct shared *s)
-{
-	char db[16];
-
-	s->state = LINK_CHECKING;
-	s->fit = fit_new(s->options.durability);
-	snprintf(db, sizeof db, "%d", s->url.db);
-	if (s->fit == NULL || !login(s) ||
-	    (s->url.db != 0 && !words_send(s, on_plain, "SELECT", db, NULL)) ||
-	    !words_send(s, on_info, "INFO", NULL, NULL) ||
-	    !words_send(s, on_fsync, "CONFIG", "GET", "appendfsync"))
-		link_failed(s, "out of memory");
 }
 
 /* --- news ----------------------------------------------------------------- */
@@ -566,7 +227,7 @@ on_message(redisAsyncContext *ac, void *reply, void *privdata)
 		       0) {
 		s->sub_up = true;
 		if (s->loaded)
-			join(s);
+			join_begin(s);
 	}
 }
 
@@ -629,7 +290,7 @@ on_connect(const redisAsyncContext *ac, int status)
 		return;
 	}
 	if (cmd)
-		check(s);
+		join_check(s);
 	else
 		subscribe_all(s);
 }
@@ -710,7 +371,7 @@ link_start(struct shared *s)
 	ev_timer_init(&s->watch, on_watchdog, 1., 1.);
 	s->watch.data = s;
 	s->pause_s = PAUSE_FIRST;
-	pause_then_retry(s, 0);
+	link_retry(s, 0);
 }
 
 void

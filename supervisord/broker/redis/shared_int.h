@@ -7,8 +7,8 @@
  * The loop's thread (shared.c) hands operations over and hears what came of
  * them. All else is done by a thread with a loop of its own (thread.c), so that
  * neither a name that is looked up nor a long answer that is read delays the
- * broker: connections and their checks (link.c, fit.c), operations as scripts
- * and back (ops.c, answers.c, rows.c), the lease (beat.c).
+ * broker: connections and their checks (link.c, join.c, fit.c), operations as
+ * scripts and back (ops.c, answers.c, rows.c), the lease (beat.c).
  */
 
 #include <hiredis/async.h>
@@ -178,6 +178,15 @@ void link_watch_all(struct shared *s);
 /* A script's head: EVALSHA to the last of what all have in common. */
 void link_script(struct shared *s, struct resp *cmd, enum script which,
     uint64_t seq, bool again);
+/* Waits so many seconds, then connects. */
+void link_retry(struct shared *s, double pause);
+
+/* join.c: one after another. */
+#define PAUSE_FIRST 0.1 /* s, between two tries */
+#define PAUSE_MOST  2.0
+void join_check(struct shared *s);
+void join_load(struct shared *s);
+void join_begin(struct shared *s);
 void link_ids(struct shared *s);
 
 /* fit.c: is this Redis fit to be used? */

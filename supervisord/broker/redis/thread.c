@@ -35,11 +35,29 @@ deliver(struct shared *s, struct store_op *op)
 struct store_op *
 shared_note(enum note note)
 {
-	struct store_op *op = store_op_new(STORE_KINDS);
+	struct store_op *op = calloc(1, sizeof *op);
 
-	if (op != NULL)
-		op->states = note;
+	if (op == NULL)
+		return NULL;
+	op->kind = STORE_KINDS;
+	op->states = note;
+	list_init(&op->link);
 	return op;
+}
+
+/* store_op_new and _free are the loop's: they keep what was given back. */
+static void
+note_free(struct store_op *op)
+{
+	if (op->row != NULL) {
+		task_row_done(op->row);
+		free(op->row);
+	}
+	for (size_t i = 0; i < op->follow_count; i++)
+		task_row_done(&op->follow[i]);
+	free(op->follow);
+	free(op->text);
+	free(op);
 }
 
 void
@@ -121,7 +139,7 @@ land(struct shared *s, struct store_op *op)
 	list_remove(&op->link);
 	s->in_flight--;
 	if (op->kind == STORE_KINDS) {
-		store_op_free(op); /* the thread's own */
+		note_free(op); /* the thread's own */
 		return;
 	}
 	if (op->kind == STORE_MINE) {
@@ -436,7 +454,7 @@ serve(struct shared *s, struct store_op *op)
 		link_subscribe(s, w->worker, false);
 		free(w);
 	}
-	store_op_free(op);
+	note_free(op);
 }
 
 static void
@@ -457,7 +475,7 @@ watch(struct shared *s, struct store_op *op)
 		HASH_DEL(s->watched, w);
 		free(w);
 	}
-	store_op_free(op);
+	note_free(op);
 }
 
 /* What can't be carried out whatever the store says. */
