@@ -54,6 +54,7 @@ struct conns {
 	int fd;    /* listening; -1: not (any more) */
 	int spare; /* given up to accept and close when descriptors run out */
 	ev_io io;
+	ev_timer again;    /* listens again, when descriptors had run out */
 	ev_idle resume;    /* keeps the loop awake for what waits in `hungry` */
 	struct list all;   /* the longest idle first */
 	struct list dirty; /* to be flushed or closed when the turn ends */

@@ -12,6 +12,7 @@
 
 #define IDLE_AFTER 10. /* seconds; younger ones do not make room for others */
 #define ACCEPTS    64  /* in one turn */
+#define AGAIN      .1  /* seconds, before it is tried again */
 
 /* Makes room: the connection that has been idle for the longest goes. */
 static void
@@ -32,6 +33,38 @@ close_idle(struct conns *of, double least)
 	}
 }
 
+/* The client is told by a closed connection, and the listener does not stay
+ * readable for ever. Where not even that can be done, it is not listened to for
+ * a moment: the loop would do nothing else. */
+static void
+refuse_one(struct conns *of)
+{
+	int fd;
+
+	close(of->spare);
+	fd = accept4(of->fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	of->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	close_idle(of, IDLE_AFTER);
+	log_warn("%s: no descriptor for a connection: %s", of->server->name,
+	    fd >= 0 ? "refused" : "it waits");
+	if (fd >= 0)
+		return;
+	ev_io_stop(of->loop, &of->io);
+	ev_timer_set(&of->again, AGAIN, 0.);
+	ev_timer_start(of->loop, &of->again);
+}
+
+static void
+listen_again(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct conns *of = CONTAINER_OF(timer, struct conns, again);
+
+	(void)events;
+	ev_io_start(loop, &of->io);
+}
+
 /* false: there is nobody more, or nothing to take him with. */
 static bool
 accept_one(struct conns *of)
@@ -39,16 +72,7 @@ accept_one(struct conns *of)
 	int fd = accept4(of->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
-		/* The client is told by a closed connection, and the listener
-		 * does not stay readable for ever. */
-		close(of->spare);
-		fd = accept4(of->fd, NULL, NULL, SOCK_CLOEXEC);
-		if (fd >= 0)
-			close(fd);
-		of->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-		close_idle(of, IDLE_AFTER);
-		log_warn("%s: no descriptor for a connection: refused",
-		    of->server->name);
+		refuse_one(of);
 		return false;
 	}
 	if (fd < 0)
@@ -125,12 +149,14 @@ conns_init(
 	list_init(&of->hungry);
 	ev_init(&of->io, accept_ready);
 	ev_idle_init(&of->resume, resume);
+	ev_timer_init(&of->again, listen_again, AGAIN, 0.);
 	return 0;
 }
 
 void
 conns_listen(struct conns *of, int fd)
 {
+	ev_timer_stop(of->loop, &of->again);
 	if (of->fd >= 0) {
 		ev_io_stop(of->loop, &of->io);
 		close(of->fd);
@@ -149,6 +175,7 @@ conns_done(struct conns *of)
 	LIST_FOREACH(l, tmp, &of->all)
 		conn_close(LIST_ENTRY(l, struct conn, link));
 	ev_io_stop(of->loop, &of->io);
+	ev_timer_stop(of->loop, &of->again);
 	ev_idle_stop(of->loop, &of->resume);
 	if (of->fd >= 0)
 		close(of->fd);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -139,15 +140,22 @@ end(void **state)
 	return 0;
 }
 
-static int
-client(void)
+static void
+join(int fd)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
 	memcpy(a.sun_path, path, strlen(path) + 1);
 	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
 	run();
+}
+
+static int
+client(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	join(fd);
 	return fd;
 }
 
@@ -284,6 +292,28 @@ the_longest_idle_makes_room_unless_it_waits_or_listens(void **state)
 	/* Who listened is gone as well, though nothing was sent to him. */
 	assert_int_equal(conns.count, 0);
 	assert_int_equal(abandoned, 2);
+}
+
+static void
+without_descriptors_it_waits_and_takes_no_time(void **state)
+{
+	struct rlimit all, none;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+	none = all;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	join(fd);
+	run();
+	assert_false(ev_is_active(&conns.io));
+	setrlimit(RLIMIT_NOFILE, &all);
+	while (!ev_is_active(&conns.io))
+		ev_run(conns.loop, EVRUN_ONCE);
+	say(fd, "a\n");
+	assert_string_equal(hear(fd), "a\n");
+	close(fd);
 }
 
 /* --- lines ---------------------------------------------------------------- */
@@ -434,6 +464,7 @@ main(void)
 		TEST(a_socket_has_its_mode_and_replaces_a_stale_one),
 		cmocka_unit_test(rights_are_numbers),
 		TEST(the_longest_idle_makes_room_unless_it_waits_or_listens),
+		TEST(without_descriptors_it_waits_and_takes_no_time),
 		TEST(lines_come_in_any_pieces),
 		TEST(a_line_without_end_is_refused),
 		TEST(who_does_not_read_is_not_read_from),
