@@ -221,7 +221,7 @@ $(D)/tests/bench/tiny: tests/bench/tiny.c
 thread-tests: all $(filter $(D)/tests/test_state_% $(D)/tests/test_runtime_% $(D)/tests/test_broker_store $(D)/tests/test_broker_store_faults $(D)/tests/test_broker_shared%,$(UNIT_BIN)) $(TEST_PROGRAM_BIN)
 test-programs: all $(UNIT_BIN) $(SIM_BIN) $(FUZZ_BIN) $(TEST_PROGRAM_BIN)
 
-.PHONY: test check bench bench-programs lint demo deps help install uninstall clean format fuzz fuzz-programs
+.PHONY: test check bench bench-programs lint demo deps help install uninstall clean format fuzz fuzz-programs soak
 test: ## install what is missing, build, run every test (release and sanitizers)
 	@tests/deps test
 	@$(MAKE) --no-print-directory test-programs
@@ -233,6 +233,11 @@ check: test-programs ## build one flavour and run its tests, without installing 
 	@$(PYTHON) tests/run --build $(D)
 
 fuzz-programs: $(FUZZ_BIN)
+soak: test-programs ## the long forms: kill loops, random lives, failing allocations, power cuts
+	@SUPERVISORD_TEST_LONG=1 SUPERVISORD_TEST_STRICT=1 $(PYTHON) tests/run --times --build $(D) sim: \
+	    scenario:test_queue_kills scenario:test_memory scenario:test_survival.Storm scenario:test_chaos \
+	    scenario:test_broker.Killed scenario:test_queue.Survival unit:test_broker_store_kill
+
 bench-programs: all $(BENCH_BIN) $(TEST_PROGRAM_BIN)
 bench: ## measure against the bare limit and installed peers
 	@tests/deps bench

@@ -22,7 +22,13 @@ static bool
 lacks_memory(const char *text, size_t size, const json_error_t *error)
 {
 	enum json_error_code code = json_error_code(error);
+	size_t at = 0;
 
+	while (at < size && strchr(" \t\r\n", text[at]) != NULL)
+		at++;
+	/* A value by itself is none it takes. */
+	if (at == size || (text[at] != '{' && text[at] != '['))
+		return false;
 	return (code == json_error_unknown ||
 		   code == json_error_out_of_memory ||
 		   code == json_error_invalid_syntax ||
