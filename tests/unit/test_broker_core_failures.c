@@ -328,8 +328,14 @@ what_a_process_has_is_looked_up_again_when_there_was_no_memory(void **state)
 	for (l = r->store.applied.next; l != &r->store.applied; l = l->next) {
 		struct store_op *op = LIST_ENTRY(l, struct store_op, link);
 
-		if (op->kind == STORE_TASK)
-			op->error = QERR_NO_MEMORY;
+		if (op->kind != STORE_TASK)
+			continue;
+		/* As the store does it: what it had found is gone. */
+		op->error = QERR_NO_MEMORY;
+		task_row_done(&op->rows[0]);
+		free(op->rows);
+		op->rows = NULL;
+		op->count = 0;
 	}
 	rig_tell(&r->store);
 	/* It is not one that nobody knows any more. */
