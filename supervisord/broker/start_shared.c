@@ -33,8 +33,7 @@ health(void *arg, bool well, const char *words)
 	if (same)
 		return;
 	if (!well)
-		broker_event(b, "", "queue", "the shared store %s: %s",
-		    b->shared_name, words);
+		broker_event(b, "", "queue", "the shared store: %s", words);
 	else
 		broker_event(b, "", "queue", "the shared store %s is well",
 		    b->shared_name);
