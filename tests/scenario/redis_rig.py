@@ -84,10 +84,10 @@ class Sharing(Queue):
         super().setUp()
         self.ledgers = self.folder()
 
-    def config(self, url, settings="", tasks="", more=""):
+    def config(self, url, settings="", tasks="", more="", lease="2s"):
         return ('workers: { w: { command = [ %s, "%s/ledger" ]; %s %s tasks: { store = "%s"; '
-                'lease = "2s"; %s }; };\n%s };' % (
-                    WORKER, self.ledgers, QUICK, settings, url, tasks, more))
+                'lease = "%s"; %s }; };\n%s };' % (
+                    WORKER, self.ledgers, QUICK, settings, url, lease, tasks, more))
 
     def sharing(self, url, top="", **options):
         sup = self.supervisord(self.config(url, **options), top=top)

@@ -9,7 +9,7 @@ import time
 import driver
 from driver import eventually
 from redis_rig import Redis, Sharing
-from test_queue import Client, ENDED
+from test_queue import Client, ENDED, QUICK, WORKER
 
 
 class Together(Sharing):
@@ -145,27 +145,27 @@ class Leaving(Sharing):
 
     def test_a_shutdown_gives_back_at_once(self):
         redis = Redis(self)
-        a = self.sharing(redis.unix(), settings="processes = 0;", tasks='lease = "1h";')
-        b = self.sharing(redis.unix(), tasks='lease = "1h";')
+        a = self.sharing(redis.unix(), settings="processes = 0;", lease="1h")
+        b = self.sharing(redis.unix(), lease="1h")
         number = self.submit(a, "w", "polite")
         self.begun(number)
         waits = self.submit(a, "w", "echo", "3")
         b.shutdown()
         self.assertEqual(self.task(a, number)["state"], "queued")
-        c = self.sharing(redis.unix(), tasks='lease = "1h";')
+        c = self.sharing(redis.unix(), lease="1h")
         a.ctl_ok("cancel", str(number))
         self.assertEqual(self.ended(c, number)["state"], "cancelled")
         self.assertEqual(self.ended(a, waits)["result"], 3)
 
     def test_a_worker_that_leaves_the_config(self):
         redis = Redis(self)
-        a = self.sharing(redis.unix(), settings="processes = 0;", tasks='lease = "1h";')
-        b = self.sharing(redis.unix(), tasks='lease = "1h";')
+        a = self.sharing(redis.unix(), settings="processes = 0;", lease="1h")
+        b = self.sharing(redis.unix(), lease="1h")
         numbers = [self.submit(a, "w", "mark", '{"for": 0.3}') for _ in range(4)]
         self.begun(numbers[0])
         b.configure("workers: {};")
         b.ctl_ok("reload")
-        c = self.sharing(redis.unix(), tasks='lease = "1h";')
+        c = self.sharing(redis.unix(), lease="1h")
         for number in numbers:
             self.assertEqual(self.ended(c, number)["state"], "done")
 
@@ -209,7 +209,6 @@ class Trouble(Sharing):
     LOCAL = ('l: { command = [ %s, "@D/local" ]; %s tasks: { }; };')
 
     def local(self):
-        from test_queue import WORKER, QUICK
         return self.LOCAL % (WORKER, QUICK)
 
     def test_an_unsafe_redis_is_refused_in_words_until_it_is_mended(self):
@@ -330,6 +329,18 @@ class Trouble(Sharing):
         self.assertEqual(len(self.begun(number)), 1)
 
 
+class Patient(Client):
+    """Tries again when the shared store is away, too."""
+
+    def submit(self, key, n):
+        try:
+            return super().submit(key, n)
+        except driver.RpcError as error:
+            if error.message.startswith("the task store"):
+                return None
+            raise
+
+
 class Survival(Sharing):
     weight = 80
     timeout = 240.0
@@ -387,8 +398,8 @@ class Survival(Sharing):
         seed = random.SystemRandom().randrange(1 << 30)
         print("seed", seed)
         rng = random.Random(seed)
-        clients = [Client(a, "c%d" % n, self.COUNT) for n in range(2)] + \
-            [Client(b, "d%d" % n, self.COUNT) for n in range(2)]
+        clients = [Patient(a, "c%d" % n, self.COUNT) for n in range(2)] + \
+            [Patient(b, "d%d" % n, self.COUNT) for n in range(2)]
         for client in clients:
             client.start()
         done = {}
