@@ -124,7 +124,7 @@ struct broker {
 	struct shared *shared; /* NULL: not used */
 	bool shared_well;
 	char shared_words[512];
-	char shared_name[256];       /* its URL, without a password */
+	char shared_name[320];       /* its URL, without a password */
 	struct shared_as *shared_as; /* how it was opened (start_shared.c) */
 	bool shared_leave;           /* what is claimed there is given back */
 	struct core *core;           /* the queues (core.h) */

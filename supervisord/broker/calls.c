@@ -103,9 +103,16 @@ fail(struct call *c, int code, const char *name, const char *words)
 void
 call_fail(struct call *c, enum queue_error e, const char *fmt, ...)
 {
+	const struct broker *b = c->b;
 	char words[1024];
 	va_list ap;
 
+	if (fmt == NULL && e == QERR_STORE && b->store_well &&
+	    b->shared != NULL && !b->shared_well) {
+		call_fail(c, e, "the shared store can't be used now: %s",
+		    b->shared_words);
+		return;
+	}
 	if (fmt == NULL) {
 		fail(c, queue_error_code(e), queue_error_name(e),
 		    queue_error_words(e));

@@ -218,7 +218,8 @@ class Trouble(Sharing):
         words = eventually(lambda: (lambda s: "appendonly" in s and s)(self.queue(a)["store"]))
         status, _, err = a.ctl("submit", "w", "echo")
         self.assertEqual(status, 1)
-        self.assertIn("store", err)
+        self.assertIn("the shared store can't be used now", err)
+        self.assertIn("appendonly", err)
         self.assertIn("appendonly", a.ctl("queue", "w")[2])
         self.assertIn("appendonly", a.ctl_ok("why", "w:0"))
         self.assertIn("appendonly", a.ctl_ok("events"))
@@ -336,7 +337,7 @@ class Patient(Client):
         try:
             return super().submit(key, n)
         except driver.RpcError as error:
-            if error.message.startswith("the task store"):
+            if (error.data or {}).get("name") == "store":
                 return None
             raise
 
