@@ -108,7 +108,8 @@ class Together(Sharing):
         task = self.ended(a, number)
         self.assertEqual((task["state"], task["crashes"]), ("dead", 2))
         eventually(lambda: "about to crash in task %d" % number in self.task(a, number)["words"])
-        self.assertIn("is dead", a.ctl_ok("why", str(number)))
+        with driver.Connection(os.path.join(a.run_dir, "tasks.sock")) as at_a:
+            self.assertIn("crashed its process", at_a.call("why", task=number)["text"])
 
     def test_a_schedule_of_both_fires_once_for_each_time(self):
         redis = Redis(self)
@@ -122,7 +123,7 @@ class Together(Sharing):
         begun = [e[1] for e in self.entries() if e[0] == "begin"]
         self.assertEqual(len(begun), len(set(begun)))
         # One for each 400 ms since the epoch: as many as of those have passed.
-        made = sorted(driver.when(t["created"]) for t in tasks)
+        made = sorted(driver.when(t["created_at"]) for t in tasks)
         self.assertGreaterEqual(len(made), 8)
         slots = [int(t * 1000) // 400 for t in made]
         self.assertLessEqual(len(made), slots[-1] - slots[0] + 1)
@@ -337,7 +338,7 @@ class Patient(Client):
         try:
             return super().submit(key, n)
         except driver.RpcError as error:
-            if (error.data or {}).get("name") == "store":
+            if (error.data or {}).get("error") == "store":
                 return None
             raise
 
