@@ -77,16 +77,21 @@ class Queue(driver.Case):
         return os.path.join(sup.state_dir, "tasks.db")
 
     def counts(self, sup):
-        """By `queue` and by the database; each (worker, state): count."""
-        told, stored = {}, {}
+        """By `queue` and by the database; each (worker, state): count. Those of
+        a shared queue are told by its store."""
+        told, stored, shared = {}, {}, set()
         for q in json.loads(sup.ctl_ok("queue", "--json")):
             if q["store"] != "ok":
                 return {}, {}
+            if q["shared"]:
+                shared.add(q["worker"])
+                continue
             told.update({(q["worker"], s): q[s] for s in STATES if q[s]})
         db = sqlite3.connect("file:%s?mode=ro" % self.tasks_db(sup), uri=True)
         try:
             for worker, state, n in db.execute("select worker, state, count(*) from tasks group by 1, 2"):
-                stored[worker, state] = n
+                if worker not in shared:
+                    stored[worker, state] = n
         finally:
             db.close()
         return told, stored
