@@ -20,7 +20,7 @@
 
 #define WINDOW       (256U << 10)
 #define ROUNDS       16
-#define LINE_MAX_    (24U << 20)
+#define LONGEST_LINE (24U << 20)
 #define LONG_LINE    (64U << 10) /* of which this much has no newline */
 #define PARTIAL_TIME (50 * NS_PER_MS)
 
@@ -180,7 +180,7 @@ read_on(struct hand *h)
 		    in->in.size);
 		return false;
 	}
-	if (in->in.size > LINE_MAX_ + sizeof window) {
+	if (in->in.size > LONGEST_LINE + sizeof window) {
 		hand_broke(h, "a message of more than %zu bytes", in->in.size);
 		return false;
 	}

@@ -4,8 +4,8 @@
  * pipelining, one connection per thread (RFC 9110, RFC 9112).
  *
  *     sockets: { http: { listen = "tcp://127.0.0.1:8080"; }; };
- *     workers: { web: { module = "http.so"; threads = 8; sockets = [ "http" ];
- * }; };
+ *     workers: { web: { module = "http.so"; threads = 8;
+ *                       sockets = [ "http" ]; }; };
  */
 #include <supervisor/worker.h>
 

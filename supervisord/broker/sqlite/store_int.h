@@ -30,7 +30,7 @@ struct store {
 	pthread_cond_t told;      /* for the loop, where it has to wait */
 	struct list waiting, asking;
 	struct list answered;
-	bool closing, reader_closing;
+	bool closing;
 	bool well, health_news, stale;
 	char words[1024];
 	unsigned generation; /* of the open file, for the reader */
@@ -53,8 +53,7 @@ struct store {
 /* writer.c: the thread. */
 void *store_writer(void *arg);
 /* Opens the file and proves that it can be written; 0 or a code, with words in
- * s->db. found: in the
- * first call, is filled. */
+ * s->db. found: filled, by the first call; NULL later. */
 int writer_open(struct store *s, struct store_found *found);
 /* The file at the path is another, or none. */
 void writer_moved(struct store *s);
