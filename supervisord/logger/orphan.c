@@ -31,12 +31,6 @@ orphan_begin(void)
 }
 
 bool
-orphan_is(void)
-{
-	return orphaned;
-}
-
-bool
 orphan_done(void)
 {
 	return done;

@@ -13,7 +13,6 @@
 #include <stdint.h>
 
 void orphan_begin(void);
-bool orphan_is(void);
 bool orphan_done(void);   /* the pipes are another's: end */
 bool orphan_silent(void); /* handing over: nothing may be read */
 

@@ -158,12 +158,6 @@ link_die(int status, const char *fmt, ...)
 	_exit(status);
 }
 
-int64_t
-link_now(void)
-{
-	return clock_mono();
-}
-
 void
 link_kick_locked(void)
 {

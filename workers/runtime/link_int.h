@@ -22,7 +22,6 @@ void link_take_locked(struct job *first, struct job *last, unsigned count);
 void link_drain_locked(bool say);
 void link_lost_locked(void);
 struct job *link_unqueue_locked(uint64_t id);
-int64_t link_now(void);
 
 /* link_io.c */
 void io_read(void);         /* by who leads, without the mutex */

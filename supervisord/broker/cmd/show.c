@@ -9,8 +9,9 @@ id_of(const struct call *c)
 	return json_integer_value(json_object_get(c->params, "id"));
 }
 
-void
-call_fail_task(struct call *c, enum queue_error e)
+/* An error that names the task. */
+static void
+fail(struct call *c, enum queue_error e)
 {
 	if (e == QERR_NO_TASK)
 		call_fail(c, e,
@@ -28,7 +29,7 @@ found(void *arg, enum queue_error e, const struct task_row *row,
 	struct buf b;
 
 	if (e != QERR_NONE || row == NULL) {
-		call_fail_task(c, e);
+		fail(c, e);
 		return;
 	}
 	buf_init(&b);
@@ -49,7 +50,7 @@ call_changed(
 	if (e == QERR_STATE) {
 		call_fail(c, e, "task %lld %s", (long long)id_of(c), why_not);
 	} else if (e != QERR_NONE) {
-		call_fail_task(c, e);
+		fail(c, e);
 	} else {
 		log_info("task %lld: %s by uid %d (pid %d)",
 		    (long long)id_of(c), what, (int)c->uid, (int)c->pid);

@@ -13,7 +13,4 @@ void call_show_task(struct call *c);
 void call_changed(
     struct call *c, enum queue_error e, const char *what, const char *why_not);
 
-/* Answers with an error that names the task. */
-void call_fail_task(struct call *c, enum queue_error e);
-
 #endif
