@@ -12,14 +12,15 @@ QUICK = 'interval = "150ms"; cooldown = "150ms";'
 
 # Uses what it can get while the file is there.
 BURN = """
-import os, sys, time
+import os, sys, threading, time
+idle = threading.Event().wait
 while True:
     if os.path.exists(sys.argv[1]):
         end = time.monotonic() + 0.05
         while time.monotonic() < end:
             pass
     else:
-        time.sleep(0.02)
+        idle(0.02)
 """
 
 

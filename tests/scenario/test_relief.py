@@ -135,6 +135,6 @@ class Relief(test_queue.Queue):
         sup.ctl_ok("stop", "w")
         sup.wait(lambda rows: [(r["name"], r["state"]) for r in rows] ==
                  [("w:0", "STOPPED"), ("w:1", "STOPPED")], ["w"])
-        sup.configure("workers: {};")
+        sup.configure(test_queue.fleet(v=worker()))
         sup.rpc("reload")
-        sup.wait(lambda rows: not rows)
+        sup.wait(lambda rows: [r["name"] for r in rows] == ["v:0"])
