@@ -365,9 +365,10 @@ settled(struct store_op *op)
 		clear_batch(batch);
 	} else {
 		move_all(&batch->flights, &all->retried);
-		if (!limit_is_set(&all->retry))
-			limit_set(all->broker->limits, &all->retry,
-			    clock_mono() + STORE_RETRY, retry_due);
+		if (!limit_is_set(&all->retry) &&
+		    !limit_set(all->broker->limits, &all->retry,
+			clock_mono() + STORE_RETRY, retry_due))
+			move_all(&all->retried, &all->ended); /* next turn */
 	}
 	free(batch);
 	store_op_free(op);
