@@ -483,6 +483,7 @@ a_redis_without_room_lets_tasks_end(void **state)
 	uint64_t id = side_submit(&r->a, side_row(&r->a, "1"));
 
 	assert_int_equal(side_claim(&r->a), id);
+	side_submit(&r->a, side_row(&r->a, "1"));
 	rig_ask(r, "CONFIG SET maxmemory 1000000");
 	op = rig_submit_op(side_row(&r->a, "1"));
 	assert_int_equal(side_do(&r->a, op), QERR_STORE);
@@ -490,6 +491,9 @@ a_redis_without_room_lets_tasks_end(void **state)
 	rig_for(r, LEASE_MS);
 	assert_int_equal(side_update(&r->a, id, TASK_RUNNING), QERR_NONE);
 	assert_int_equal(side_finish(&r->a, id, TASK_DONE, "1"), QERR_NONE);
+	assert_int_equal(
+	    side_finish(&r->b, side_claim(&r->b), TASK_FAILED, NULL),
+	    QERR_NONE);
 	rig_ask(r, "CONFIG SET maxmemory 0");
 	side_submit(&r->a, side_row(&r->a, "1"));
 }

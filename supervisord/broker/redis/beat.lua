@@ -5,7 +5,7 @@
 local lease = tonumber(ARGV[5])
 local now = now_ms()
 local brokers = P .. 'brokers'
-call('DEL', P .. 'none') -- see carried_out
+call('PERSIST', P .. 'n:' .. me) -- see carried_out
 local mine = call('ZSCORE', brokers, me)
 if not mine then
 	return { 'lost' }

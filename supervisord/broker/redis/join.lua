@@ -4,11 +4,10 @@
 local name, lease = ARGV[5], tonumber(ARGV[6])
 local now = now_ms()
 local key = P .. 'b:' .. me
-call('DEL', P .. 'none') -- see carried_out
+call('PERSIST', P .. 'n:' .. me) -- see carried_out
 local was = call('ZSCORE', P .. 'brokers', me)
 call('ZADD', P .. 'brokers', now + lease, me)
 call('HSET', key, 'name', name, 'lease', lease, 'since', now)
 call('PERSIST', key)
-call('PERSIST', P .. 'n:' .. me)
 local last = call('GET', P .. 'n:' .. me) or '0'
 return { 'ok', last, call('INCRBY', P .. 'n:' .. me, 1000000), was and '1' or '0' }

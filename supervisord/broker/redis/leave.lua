@@ -2,7 +2,7 @@
 -- last of it the lease. Returns 1 if there is more.
 local chunk = tonumber(ARGV[5])
 local claims = P .. 'c:' .. me
-call('DEL', P .. 'none') -- see carried_out
+call('PERSIST', P .. 'n:' .. me) -- see carried_out
 local ids = call('ZRANGE', claims, 0, chunk - 1)
 for _, id in ipairs(ids) do
 	call('ZREM', claims, id)

@@ -41,8 +41,11 @@ static void
 update(struct shared *s, struct store_op *op, struct resp *cmd)
 {
 	const struct task_change *c = &op->change;
+	bool state = (c->fields & CHANGE_STATE) != 0;
+	bool back = state && (c->state == TASK_SCHEDULED ||
+				 (c->state == TASK_QUEUED && op->release));
 
-	script(s, op, cmd, SCRIPT_UPDATE);
+	script(s, op, cmd, back ? SCRIPT_YIELD : SCRIPT_UPDATE);
 	resp_uint(cmd, c->id);
 	put_state(cmd, c);
 	resp_str(cmd, op->release ? "1" : "0");
@@ -78,7 +81,7 @@ finish(struct shared *s, struct store_op *op, struct resp *cmd)
 {
 	const struct task_change *c = &op->change;
 
-	script(s, op, cmd, SCRIPT_FINISH);
+	script(s, op, cmd, op->flight.follow ? SCRIPT_FOLLOW : SCRIPT_FINISH);
 	resp_uint(cmd, c->id);
 	resp_uint(cmd, c->state);
 	resp_int(cmd, ttl_of(c));

@@ -7,7 +7,7 @@ if not theirs or tonumber(theirs) >= now or not may_reap(now, lease) then
 	return { 'ok', 0, 0 }
 end
 local claims = P .. 'c:' .. dead
-call('DEL', P .. 'none') -- see carried_out
+call('PERSIST', P .. 'n:' .. me) -- see carried_out
 local ids = call('ZRANGE', claims, 0, chunk - 1)
 for _, id in ipairs(ids) do
 	call('ZREM', claims, id)

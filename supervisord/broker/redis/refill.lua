@@ -7,21 +7,29 @@ local claims = P .. 'c:' .. me
 if not call('ZSCORE', P .. 'brokers', me) then
 	return { 'nolease' }
 end
-local rows = {}
+call('PERSIST', claims) -- see carried_out
+local rows, taken, claimed = {}, {}, {}
 for _, id in ipairs(call('ZRANGE', queue, 0, limit - 1)) do
 	local key = P .. 't:' .. id
 	if bytes <= 0 then
 		break
 	end
-	call('ZREM', queue, id)
+	taken[#taken + 1] = id
 	local row = call('HGETALL', key)
 	if #row > 0 then
 		bytes = bytes - call('HSTRLEN', key, 'p')
 		call('HSET', key, 'h', me)
-		call('ZADD', claims, 0, id)
+		claimed[#claimed + 1] = 0
+		claimed[#claimed + 1] = id
 		rows[#rows + 1] = id
 		rows[#rows + 1] = row
 	end
+end
+if #claimed > 0 then
+	call('ZADD', claims, unpack(claimed))
+end
+if #taken > 0 then
+	call('ZREM', queue, unpack(taken))
 end
 local more = call('EXISTS', queue)
 if more == 0 then

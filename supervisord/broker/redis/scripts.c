@@ -12,16 +12,30 @@
 	extern const char lua_##name[];
 
 EMBED(lib)
-#define SCRIPT(NAME, name) EMBED(name)
+EMBED(ends)
+EMBED(put)
+EMBED(back)
+#define SCRIPT(NAME, name, parts) EMBED(name)
+#define SAME(NAME, name, parts)
 #include "supervisord/broker/redis/scripts.def"
 #undef SCRIPT
+#undef SAME
+
+enum part {
+	ENDS = 1,
+	PUT = 2,
+	BACK = 4
+};
 
 static const struct {
 	const char *name, *text;
+	unsigned parts;
 } scripts[SCRIPTS] = {
-#define SCRIPT(NAME, name) [SCRIPT_##NAME] = { #name, lua_##name },
+#define SCRIPT(NAME, name, parts) [SCRIPT_##NAME] = { #name, lua_##name, parts },
+#define SAME SCRIPT
 #include "supervisord/broker/redis/scripts.def"
 #undef SCRIPT
+#undef SAME
 };
 
 /* clang-format on */
@@ -35,8 +49,16 @@ script_name(enum script which)
 bool
 script_text(enum script which, struct buf *ret)
 {
+	unsigned parts = scripts[which].parts;
+
 	buf_init(ret);
 	buf_str(ret, lua_lib);
+	if ((parts & ENDS) != 0)
+		buf_str(ret, lua_ends);
+	if ((parts & PUT) != 0)
+		buf_str(ret, lua_put);
+	if ((parts & BACK) != 0)
+		buf_str(ret, lua_back);
 	buf_str(ret, scripts[which].text);
 	return !ret->failed;
 }

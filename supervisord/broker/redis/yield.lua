@@ -1,0 +1,31 @@
+-- The caller gives back a task that it has claimed, to be queued or scheduled.
+-- ARGV is that of update.lua.
+local id, state, _, rank, due, n = unpack(ARGV, 5, 10)
+if again then
+	return { refused_before() or 'ok' }
+end
+local key = P .. 't:' .. id
+local worker, was, holder, old_rank, cancel =
+	unpack(call('HMGET', key, 'w', 's', 'h', 'r', 'cx'))
+if not worker then
+	return refused('none')
+end
+if holder ~= me then
+	return refused('lost')
+end
+carried_out()
+if rank == '' then
+	rank = old_rank
+end
+call('HSET', key, 's', state, 'r', rank, unpack(ARGV, 11, 10 + n))
+state_changes(worker, was, state)
+call('ZREM', P .. 'c:' .. me, id)
+call('HSET', key, 'h', '')
+if cancel then
+	end_cancelled(id, worker, state)
+elseif state == SCHEDULED then
+	put_off(worker, id, due)
+else
+	enqueue(worker, id, rank)
+end
+return { 'ok' }
