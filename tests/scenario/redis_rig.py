@@ -51,19 +51,20 @@ class Redis:
             return False
 
     def ask(self, *words):
-        """The first line of the answer to one command."""
+        """The answer to one command: its line, or a string's text."""
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(10)
             s.connect(self.path)
-            for command in ([("AUTH", self.password)] if self.password else []) + [words]:
-                s.sendall(b"*%d\r\n" % len(command) + b"".join(
-                    b"$%d\r\n%s\r\n" % (len(w.encode()), w.encode()) for w in command))
-                line = b""
-                while not line.endswith(b"\r\n"):
-                    data = s.recv(1)
-                    if not data:
-                        raise ConnectionError("redis hung up")
-                    line += data
+            with s.makefile("rb") as answers:
+                for command in ([("AUTH", self.password)] if self.password else []) + [
+                        ("SELECT", "1"), words]:
+                    s.sendall(b"*%d\r\n" % len(command) + b"".join(
+                        b"$%d\r\n%s\r\n" % (len(w.encode()), w.encode()) for w in command))
+                    line = answers.readline()
+                if line.startswith(b"$") and line != b"$-1\r\n":
+                    line = answers.readline()
+            if not line:
+                raise ConnectionError("redis hung up")
             return line.decode().strip()
 
     def unix(self):
