@@ -63,13 +63,13 @@ looked_up(void *arg, enum queue_error e, const struct task_row *row,
     const struct task *live)
 {
 	struct lookup *w = arg;
-
-	(void)live;
 	/* A shared store that is away is no end: it is looked up again when it
 	 * is back (waits_look_all). */
-	if (id_shared(w->id) && (e == QERR_STORE || e == QERR_NO_MEMORY))
-		e = QERR_NONE;
-	else if (e != QERR_NONE || row->state >= TASK_DONE)
+	bool away =
+	    id_shared(w->id) && (e == QERR_STORE || e == QERR_NO_MEMORY);
+
+	(void)live;
+	if (!away && (e != QERR_NONE || row->state >= TASK_DONE))
 		waits_end(w->core, w->id, e, row);
 	free(w);
 }

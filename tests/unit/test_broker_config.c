@@ -111,6 +111,8 @@ what_can_not_be_is_refused_with_its_place(void **state)
 		{ "{" PATHS "\"pools\":5}", "pools" },
 		{ "{" PATHS "\"pools\":[5]}", "pools" },
 		{ "{" PATHS "\"pools\":[{}]}", "pools.name" },
+		{ "{" PATHS "\"pools\":[{\"name\":\"w\",\"shared\":true}]}",
+		    "shared_url" },
 		{ "{" PATHS "\"pools\":[{\"name\":\"w\",\"threads\":0}]}",
 		    "pools.threads" },
 		{ "{" PATHS "\"pools\":[{\"name\":\"w\",\"threads\":1025}]}",

@@ -75,6 +75,29 @@ flights_outlive_the_broker(void **state)
 }
 
 static void
+a_broker_after_it_is_the_same_to_others(void **state)
+{
+	uint8_t one[FLIGHTS_ID], two[FLIGHTS_ID];
+	struct flights *f, *next;
+	int fd, other;
+
+	(void)state;
+	f = open_new(&fd);
+	assert_true(flights_id(f, one));
+	next = open_next(fd);
+	assert_true(flights_id(next, two));
+	assert_memory_equal(one, two, sizeof(one));
+	flights_free(next);
+	flights_free(f);
+	close(fd);
+	f = open_new(&other);
+	assert_true(flights_id(f, two));
+	assert_memory_not_equal(one, two, sizeof(one));
+	flights_free(f);
+	close(other);
+}
+
+static void
 of_one_that_is_sent_again_the_newer_counts(void **state)
 {
 	struct flights *f, *next;
@@ -259,6 +282,7 @@ main(void)
 		cmocka_unit_test(
 		    more_than_there_is_room_for_are_not_lost_to_this_broker),
 		cmocka_unit_test(another_layout_is_not_taken),
+		cmocka_unit_test(a_broker_after_it_is_the_same_to_others),
 		cmocka_unit_test(hands_are_kept_until_they_are_swept),
 		cmocka_unit_test(killed_at_any_moment_it_leaves_whole_rows),
 	};

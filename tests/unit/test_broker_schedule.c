@@ -305,6 +305,25 @@ other_settings_are_planned_anew(void **state)
 	assert_false(plan_holds(&daily, &p));
 }
 
+/* Whoever plans it, and whenever: all have the same times. */
+static void
+an_aligned_one_counts_from_the_epoch(void **state)
+{
+	struct plan_rule rule = { .every_ms = HOUR, .aligned = true };
+	struct plan_state a, b;
+
+	(void)state;
+	plan_begin(&rule, T0 - T0 % HOUR + 1, &a);
+	plan_begin(&rule, T0 - T0 % HOUR + HOUR - 1, &b);
+	assert_int_equal(a.next_ms, T0 - T0 % HOUR + HOUR);
+	assert_int_equal(b.next_ms, a.next_ms);
+	assert_true(plan_holds(&rule, &a));
+	/* Planned before it was shared. */
+	b.anchor_ms += 1;
+	b.next_ms += 1;
+	assert_false(plan_holds(&rule, &b));
+}
+
 static void
 cron_with_a_zone(void **state)
 {
@@ -420,6 +439,7 @@ main(void)
 		cmocka_unit_test(a_clock_set_back_runs_nothing_twice),
 		cmocka_unit_test(a_leap_forward_is_as_a_time_of_being_down),
 		cmocka_unit_test(other_settings_are_planned_anew),
+		cmocka_unit_test(an_aligned_one_counts_from_the_epoch),
 		cmocka_unit_test(cron_with_a_zone),
 		cmocka_unit_test(years_of_cron_are_passed_over),
 		cmocka_unit_test(anything_may_happen),
