@@ -307,6 +307,26 @@ cancelling_ends_what_is_queued_and_asks_for_what_is_claimed(void **state)
 }
 
 static void
+a_start_has_nothing_to_complain_of(void **state)
+{
+	struct rig *r = *state;
+
+	for (int i = 0; i < 20; i++) {
+		side_down(&r->b, i % 2 == 0);
+		side_start(&r->b);
+		for (int j = 0; j < 5 && r->b.joined == 0; j++) {
+			/* Each wakes the thread while it joins. */
+			shared_worker(r->b.s, "w", true);
+			shared_flush(r->b.s);
+			rig_for(r, 1);
+		}
+		RIG_UNTIL(r, r->b.joined > 0);
+	}
+	assert_int_equal(r->a.unwell, 0);
+	assert_int_equal(r->b.unwell, 0);
+}
+
+static void
 what_failed_is_revived(void **state)
 {
 	struct rig *r = *state;
@@ -663,6 +683,7 @@ main(void)
 		TEST(an_end_is_told_to_who_watches),
 		TEST(
 		    cancelling_ends_what_is_queued_and_asks_for_what_is_claimed),
+		TEST(a_start_has_nothing_to_complain_of),
 		TEST(what_failed_is_revived),
 		TEST(a_then_follows_with_the_result),
 		TEST(a_then_that_nobody_takes_ends_the_chain),

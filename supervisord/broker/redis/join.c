@@ -61,7 +61,7 @@ link_ids(struct shared *s)
 	struct resp cmd;
 	bool wanted;
 
-	if (s->ids_asked || s->state < LINK_CHECKING || s->reloading)
+	if (s->ids_asked || !s->loaded || s->reloading)
 		return;
 	pthread_mutex_lock(&s->lock);
 	left = s->reserved - s->next_id;

@@ -161,9 +161,10 @@ land(struct shared *s, struct store_op *op)
 static void
 land_all(struct shared *s)
 {
-	while (!list_empty(&s->flying)) {
-		struct store_op *op =
-		    LIST_ENTRY(s->flying.next, struct store_op, link);
+	struct list *l, *tmp;
+
+	LIST_FOREACH(l, tmp, &s->flying) {
+		struct store_op *op = LIST_ENTRY(l, struct store_op, link);
 
 		if (op->flight.stage != STAGE_ANSWERED)
 			break;
@@ -558,14 +559,17 @@ shared_thread(void *arg)
 
 	ev_run(s->own, 0);
 	link_stop(s);
-	HASH_ITER(hh, s->served, w, next)
-	{
-		HASH_DEL(s->served, w);
+	/* The tables first: then nothing in them points to what is freed. */
+	w = s->served;
+	HASH_CLEAR(hh, s->served);
+	for (; w != NULL; w = next) {
+		next = w->hh.next;
 		free(w);
 	}
-	HASH_ITER(hh, s->watched, x, after)
-	{
-		HASH_DEL(s->watched, x);
+	x = s->watched;
+	HASH_CLEAR(hh, s->watched);
+	for (; x != NULL; x = after) {
+		after = x->hh.next;
 		free(x);
 	}
 	return NULL;
