@@ -31,7 +31,9 @@
  * name; existing as there GROUP, POOL, TASK, LIST   as there EXPIRE    not
  * taken: it expires results by itself
  *
- * Every reply of SUBMIT, REFILL, DUE, STATS tells the worker's counts.
+ * Every reply of SUBMIT, REFILL, DUE, STATS tells the worker's counts. STATS is
+ * as TASK and LIST: it keeps no order, and when the connection breaks it fails
+ * at once, where what changes something waits until it is back.
  */
 
 #include "supervisord/broker/broker.h"

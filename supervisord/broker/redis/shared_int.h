@@ -105,7 +105,7 @@ struct shared {
 	struct ev_loop *own;
 	ev_async wake;
 	struct list flying; /* in order; sent or not */
-	struct list reads;  /* TASK, LIST: no order */
+	struct list reads;  /* TASK, LIST, STATS: no order */
 	size_t in_flight, unsent, bytes;
 	uint64_t seq;
 	struct served *served;

@@ -120,7 +120,8 @@ shared_take_id(struct shared *s)
 static bool
 is_read(const struct store_op *op)
 {
-	return op->kind == STORE_TASK || op->kind == STORE_LIST;
+	return op->kind == STORE_TASK || op->kind == STORE_LIST ||
+	       op->kind == STORE_STATS;
 }
 
 /* It waits for its turn and for nothing else. */
