@@ -275,6 +275,7 @@ install: all ## install below $(DESTDIR)$(PREFIX)
 	install -m 644 supervisord/supervisord.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 	install -m 644 README.md LICENSE state/SCHEMA.md supervisord/broker/TASKS.md workers/PROTOCOL.md \
 	    $(DESTDIR)$(PREFIX)/share/doc/supervisord/
+	install -D -m 644 supervisord/broker/redis/README.md $(DESTDIR)$(PREFIX)/share/doc/supervisord/redis/README.md
 	install -d $(DESTDIR)$(PREFIX)/include/supervisor $(DESTDIR)$(PREFIX)/lib/pkgconfig \
 	    $(DESTDIR)$(PREFIX)/share/man/man7 $(DESTDIR)$(PREFIX)/share/doc/supervisord/examples
 	install -m 644 workers/include/supervisor/*.h $(DESTDIR)$(PREFIX)/include/supervisor/
