@@ -55,6 +55,7 @@ struct flight {
 	struct task *task; /* NULL: it has ended, or is not adopted yet */
 	bool ended;
 	bool forgotten; /* adopted, and no task of the queue any more */
+	bool ignored;   /* not begun within its limit though a thread is idle */
 	bool fleeting;  /* the store has never heard of its task */
 	bool in_series; /* pieces of its answer have come */
 	bool too_large;

@@ -233,6 +233,56 @@ hand_resume_limits(struct hand *h)
 		hand_ask_relief(h); /* what was said may be out of date */
 }
 
+/* Says the slots; without them nobody knows. */
+static bool
+has_idle_thread(const struct hand *h)
+{
+	size_t busy = 0, count = slots_count(h);
+
+	for (size_t i = 0; i < count; i++)
+		busy += __atomic_load_n(
+			    &hand_slots(h)[i].task, __ATOMIC_RELAXED) != 0;
+	return hand_has_slots(h) && busy < h->threads;
+}
+
+/*
+ * Its time is up and it has not begun. Behind others it waits on: if it begins
+ * right now, that is when its time is up. But a process with an idle thread
+ * that does not take it is stopped or hangs: it is asked back, and when that
+ * has no effect either the process is replaced.
+ */
+static void
+still_waits(struct flight *f)
+{
+	struct hand *h = f->hand;
+	const struct task *t = f->task;
+	bool asked = (f->flags & ASKED_FLAGS) != 0;
+	int64_t now = clock_mono();
+
+	if (!has_idle_thread(h)) {
+		if (asked)
+			ask_to_end(h, t);
+		set(f, now + (asked ? grace_of(h)
+				    : t->row.timeout_ms * NS_PER_MS));
+	} else if (!f->ignored) {
+		f->ignored = true;
+		if (asked)
+			ask_to_end(h, t);
+		else
+			hand_say(h, WIRE_RECALL, t->row.id);
+		set(f, now + grace_of(h));
+	} else {
+		h->in->replaced = true;
+		if (h->in->kept != NULL)
+			h->in->kept->killing = 1;
+		hand_ask(h, REPLACE_KILL,
+		    "it neither begins task %llu (%s) nor gives it back, "
+		    "though a thread of it is idle",
+		    (unsigned long long)f->id,
+		    t->row.func != NULL ? t->row.func : "?");
+	}
+}
+
 static void
 flight_due(struct limit *l)
 {
@@ -246,12 +296,7 @@ flight_due(struct limit *l)
 	if ((f->flags & FLIGHT_DOOMED) != 0 || h->in->exited)
 		return;
 	if (!is_executed(h, t)) {
-		/* It waits behind others: if it begins right now, that is when
-		 * its time is up. */
-		if ((f->flags & ASKED_FLAGS) != 0)
-			ask_to_end(h, t);
-		set(f, now + ((f->flags & ASKED_FLAGS) != 0 ? grace_of(h)
-							    : timeout));
+		still_waits(f);
 	} else if ((f->flags & ASKED_FLAGS) != 0) {
 		doom(f);
 	} else if (since <= now && since + timeout > now) {

@@ -3,6 +3,7 @@ a worker, where the broker's own words go, what is refused."""
 
 import json
 import os
+import signal
 
 import driver
 import test_queue
@@ -21,6 +22,19 @@ class Poison(test_queue.Queue):
         self.assertEqual([self.ended(sup, n)["state"] for n in numbers], ["dead"] * 3)
         self.assertEqual(self.ended(sup, last)["state"], "done")
         sup.wait_running()
+
+
+class Stopped(test_queue.Queue):
+    def test_a_process_that_takes_nothing_is_replaced(self):
+        sup = self.fleet(w='module = "%s"; threads = 2; processes = 1; %s tasks: { grace = "100ms"; };'
+                           % (os.path.join(driver.BUILD, "examples", "hello.so"), test_queue.QUICK))
+        pid = sup.pid("w:0")
+        self.assertEqual(self.ended(sup, self.submit(sup, "w", "hello", '"a"'))["state"], "done")
+        os.kill(pid, signal.SIGSTOP)
+        task = self.ended(sup, self.submit(sup, "w", "hello", '"b"', "--timeout=100ms"))
+        self.assertEqual((task["state"], task["failures"], task["crashes"]), ("done", 0, 0))
+        self.assertNotEqual(sup.pid("w:0"), pid)
+        self.assertIn("neither begins task", sup.ctl_ok("events", "w:0"))
 
 
 class Gone(test_queue.Queue):
