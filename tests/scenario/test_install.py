@@ -20,7 +20,8 @@ PROGRAMS = ["bin/supervisord", "bin/supervisorctl",
 TEXTS = ["share/man/man1/supervisorctl.1", "share/man/man5/supervisord.cfg.5",
          "share/man/man8/supervisord.8", "share/doc/supervisord/README.md",
          "share/doc/supervisord/LICENSE", "share/doc/supervisord/SCHEMA.md",
-         "share/doc/supervisord/TASKS.md", "share/doc/supervisord/PROTOCOL.md",
+         "share/doc/supervisord/TASKS.md", "share/doc/supervisord/redis/README.md",
+         "share/doc/supervisord/PROTOCOL.md",
          "share/man/man7/worker.7", "lib/libsupervisor.a", "lib/pkgconfig/supervisor.pc",
          "include/supervisor/worker.h", "include/supervisor/client.h"] + [
              "share/doc/supervisord/examples/" + name for name in (
