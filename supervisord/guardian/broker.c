@@ -25,6 +25,14 @@ broker_reads(void)
 	return broker.wanted || broker.pid > 0;
 }
 
+/* Its socket, too, goes: a client is to be refused, not to wait for nobody. */
+static void
+is_over(void)
+{
+	hybrid_forget_ended(false);
+	keep_drop_broker();
+}
+
 void
 broker_want(bool wanted)
 {
@@ -39,7 +47,7 @@ broker_want(bool wanted)
 		helper_finish(&broker);
 		loop_timer(TIMER_BROKER_PATIENCE, clock_mono() + PATIENCE);
 	} else {
-		hybrid_forget_ended(false);
+		is_over();
 	}
 }
 
@@ -83,7 +91,7 @@ broker_ended(const siginfo_t *info)
 	if (broker.wanted)
 		return;
 	news_up(MSG_BROKER_UP, 0);
-	hybrid_forget_ended(false);
+	is_over();
 }
 
 /* --- its requests -------------------------------------------------------- */

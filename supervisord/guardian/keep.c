@@ -224,6 +224,13 @@ keep_drop(const char *name)
 		drop(k);
 }
 
+void
+keep_drop_broker(void)
+{
+	while (keep.broker != 0)
+		drop(&entries[keep.broker - 1]);
+}
+
 static int
 set(const char *name, int fd, struct kept **ret)
 {

@@ -66,6 +66,8 @@ void keep_untold(void);
 int keep_tell_broker(int broker);
 void keep_untold_broker(void);
 void keep_broker_knows(const char *name);
+/* All that is for brokers: there is none any more. */
+void keep_drop_broker(void);
 
 /* For upgrade.c: an entry as it was; its descriptor is open here. */
 int keep_restore(const struct kept *saved);

@@ -420,6 +420,7 @@ drive_exited(struct master *m, const struct msg_child *msg)
 		to_broker_exited(m, it, &e, false);
 		feed(m, it, &in, &nobody);
 	}
+	to_broker_look(m);
 }
 
 /*

@@ -228,7 +228,11 @@ to_broker_exited(struct master *m, const struct instance *it,
 	if (m->broker != NULL)
 		note_exit(m->broker, &slot, it->row->name, e->pid,
 		    exit_words(it, e, words, sizeof words), lines);
-	/* The last one may have gone that the broker was still there for. */
+}
+
+void
+to_broker_look(struct master *m)
+{
 	if (m->broker_wanted && !to_broker_is_wanted(m->fleet))
 		to_broker_configure(m);
 }

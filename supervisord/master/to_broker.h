@@ -37,6 +37,9 @@ void to_broker_stopping(struct master *m, const struct instance *it);
 void to_broker_exited(struct master *m, const struct instance *it,
     const struct exit_info *e, bool lines);
 
+/* After an exit: the last one may have gone that the broker was there for. */
+void to_broker_look(struct master *m);
+
 /* An earlier master has seen this exit, and may not have told of it. */
 void to_broker_exited_before(
     struct master *m, const struct msg_child *child, const struct exit_info *e);

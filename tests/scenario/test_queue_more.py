@@ -78,6 +78,21 @@ class Gone(test_queue.Queue):
         self.assertEqual(self.ended(sup, number)["state"], "done")
 
 
+    def test_nobody_is_left_who_takes_tasks(self):
+        sup = self.fleet(goes=test_queue.worker(), plain='command = "@P/pause";')
+        broker = self.broker(sup)
+        sup.configure(test_queue.fleet(plain='command = "@P/pause";'))
+        sup.ctl_ok("reload")
+        driver.gone(broker)
+        status, out, err = sup.ctl("queue")
+        self.assertEqual((status, out), (4, ""), err)
+        self.assertIn("tasks", err)
+        self.assertEqual(sup.ctl("submit", "goes", "echo", "1")[0], 4)
+        sup.configure(test_queue.fleet(goes=test_queue.worker(), plain='command = "@P/pause";'))
+        sup.ctl_ok("reload")
+        self.assertEqual(self.ended(sup, self.submit(sup, "goes", "echo", "1"))["state"], "done")
+
+
 class Threads(test_queue.Queue):
     """status --threads."""
 
