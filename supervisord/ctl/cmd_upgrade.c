@@ -1,6 +1,9 @@
 /*
  * upgrade: replaces the running supervisord by the one on disk. The connection
- * ends with the old master; the new one answers with another incarnation.
+ * ends with the old master; the new one answers with another incarnation, or as
+ * another of this run's masters: one that lives for milliseconds may not get
+ * its incarnation into the state database, and the next one has the same
+ * number.
  */
 
 #include <errno.h>
@@ -18,7 +21,7 @@
 struct who {
 	char version[64];
 	char error[256]; /* why the last upgrade failed, "" if it did not */
-	double incarnation;
+	double incarnation, masters;
 };
 
 static int
@@ -33,6 +36,7 @@ read_who(struct ctl *ctl, struct ctl_span body, struct who *ret)
 	snprintf(ret->error, sizeof ret->error, "%s",
 	    ctl_text(tree, "upgrade_error"));
 	ret->incarnation = ctl_number(tree, "incarnation", 0);
+	ret->masters = ctl_number(tree, "masters", 0);
 	json_decref(tree);
 	return 0;
 }
@@ -54,7 +58,8 @@ try_new(struct ctl *ctl, const struct who *old, struct who *ret)
 	    msg.kind != CTL_MSG_RESULT)
 		return false;
 	return read_who(ctl, msg.body, ret) == 0 &&
-	       (ret->incarnation != old->incarnation || ret->error[0] != '\0');
+	       (ret->incarnation != old->incarnation ||
+		   ret->masters != old->masters || ret->error[0] != '\0');
 }
 
 static int
