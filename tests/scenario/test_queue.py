@@ -70,7 +70,8 @@ class Queue(driver.Case):
     def tearDown(self):
         """Whatever a test did, `queue` counts what the database holds after it."""
         for sup in self._supervisors:
-            if sup.guardian_pid and driver.alive(sup.guardian_pid) and os.path.exists(self.tasks_db(sup)):
+            if (sup.guardian_pid and driver.alive(sup.guardian_pid) and sup.process("broker")
+                    and os.path.exists(self.tasks_db(sup))):
                 self.same_counts(sup)
         super().tearDown()
 

@@ -25,7 +25,7 @@ class Kills(test_queue.Queue):
     # -- the fleet and those who submit
 
     def begin(self):
-        self.sup = self.fleet(w=test_queue.worker("processes = 2; threads = 2;",
+        self.sup = self.fleet(w=test_queue.worker("processes = 3;",
                                                   "max_crashes = 1000;"))
         self.seed = random.SystemRandom().randrange(1 << 30)
         self.dice = random.Random(self.seed)

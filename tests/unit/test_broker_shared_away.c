@@ -4,7 +4,7 @@
 #include "tests/unit/redis_rig.h"
 
 /* Long enough that a busy machine does not lose it. */
-#ifdef __SANITIZE_THREAD__
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define LEASE_MS 2500
 #else
 #define LEASE_MS 1000
