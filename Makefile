@@ -221,12 +221,15 @@ $(D)/tests/bench/tiny: tests/bench/tiny.c
 thread-tests: all $(filter $(D)/tests/test_state_% $(D)/tests/test_runtime_% $(D)/tests/test_broker_store $(D)/tests/test_broker_store_faults $(D)/tests/test_broker_shared%,$(UNIT_BIN)) $(TEST_PROGRAM_BIN)
 test-programs: all $(UNIT_BIN) $(SIM_BIN) $(FUZZ_BIN) $(TEST_PROGRAM_BIN)
 
+# Where nobody has said how many jobs, those that build all use every CPU.
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))
+
 .PHONY: test check bench bench-programs lint demo deps help install uninstall clean format fuzz fuzz-programs soak
 test: ## install what is missing, build, run every test (release and sanitizers)
 	@tests/deps test
-	@$(MAKE) --no-print-directory test-programs
-	@$(MAKE) --no-print-directory FLAVOUR=asan test-programs
-	@$(MAKE) --no-print-directory FLAVOUR=tsan thread-tests
+	@$(MAKE) $(JOBS) --no-print-directory test-programs
+	@$(MAKE) $(JOBS) --no-print-directory FLAVOUR=asan test-programs
+	@$(MAKE) $(JOBS) --no-print-directory FLAVOUR=tsan thread-tests
 	@$(PYTHON) tests/run --build build --sanitized build/asan --threads build/tsan
 
 check: test-programs ## build one flavour and run its tests, without installing anything
@@ -241,12 +244,12 @@ soak: test-programs ## the long forms: kill loops, random lives, failing allocat
 bench-programs: all $(BENCH_BIN) $(TEST_PROGRAM_BIN)
 bench: ## measure against the bare limit and installed peers
 	@tests/deps bench
-	@$(MAKE) --no-print-directory bench-programs
+	@$(MAKE) $(JOBS) --no-print-directory bench-programs
 	@$(PYTHON) tests/bench/run --build build $(BENCH)
 
 fuzz: ## run the fuzz targets under libFuzzer (FUZZ_SECONDS=60 each, FUZZ=part of a name)
 	@tests/deps fuzz
-	@$(MAKE) --no-print-directory FLAVOUR=fuzz fuzz-programs
+	@$(MAKE) $(JOBS) --no-print-directory FLAVOUR=fuzz fuzz-programs
 	@tests/fuzz/run
 
 lint: ## formatting, include arrows, clang-tidy, cppcheck
@@ -261,7 +264,7 @@ deps: ## install what is missing for building and testing (apt-get, as root)
 
 demo: ## install what is missing, build, run the example fleet and show it
 	@tests/deps demo
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) $(JOBS) --no-print-directory all
 	@config/examples/demo
 
 install: all ## install below $(DESTDIR)$(PREFIX)
