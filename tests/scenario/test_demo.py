@@ -16,7 +16,7 @@ class Demo(driver.Case):
     def test_it_runs_to_its_end(self):
         for program in ("/usr/sbin/nginx", shutil.which("sqlite3")):
             if not program or not os.access(program, os.X_OK):
-                self.skipTest("no nginx or sqlite3 here (tests/deps demo)")
+                self.skipTest("no nginx or sqlite3 here (tests/deps test)")
         folder = self.folder()
         environ = dict(os.environ, BUILD=driver.BUILD, TMPDIR=folder,
                        SUPERVISOR_TEST=folder)

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/clients_rig.h"
+#include "tests/unit/skip.h"
 
 /* --- lines ---------------------------------------------------------------- */
 
@@ -332,7 +333,7 @@ strangers_get_an_error_and_viewers_may_look(void **state)
 
 	(void)state;
 	if (getuid() != 0)
-		skip();
+		SKIP_BECAUSE("only root may be another user");
 	fd = client();
 	framed = framed_client();
 	run();

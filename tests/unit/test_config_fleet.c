@@ -13,6 +13,7 @@
 #include "supervisord/base/log.h"
 #include "supervisord/base/util.h"
 #include "supervisord/proto/messages.h"
+#include "tests/unit/skip.h"
 
 _Static_assert(FLEET_NAME_MAX == WORKER_NAME_MAX,
     "a name that may be in a config fits into messages");
@@ -498,7 +499,7 @@ every_setting_is_in_the_manual(void **state)
 
 	(void)state;
 	if (f == NULL)
-		skip(); /* not run from the top of the sources */
+		SKIP_BECAUSE("not run from the top of the sources");
 	page = calloc(1, 1 << 20);
 	n = fread(page, 1, (1 << 20) - 1, f);
 	assert_true(n > 0);

@@ -4,6 +4,7 @@
  * rubbish.
  */
 #include "tests/unit/guardian_rig.h"
+#include "tests/unit/skip.h"
 
 #include <dirent.h>
 
@@ -277,7 +278,7 @@ no_processes_left_is_survived(void **state)
 
 	(void)state;
 	if (getuid() != 0)
-		skip();
+		SKIP_BECAUSE("only root may become another user");
 	rig_start_as(0, 54321, 12);
 	at = sleeper();
 	for (uint32_t i = 0;; i++) {

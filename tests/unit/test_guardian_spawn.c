@@ -7,6 +7,7 @@
 #include "supervisord/guardian/loop.h"
 #include "supervisord/guardian/table.h"
 #include "tests/unit/guardian_rig.h"
+#include "tests/unit/skip.h"
 #include "workers/launch/sys.h"
 
 static void
@@ -183,7 +184,7 @@ shared(void **state)
 {
 	(void)state;
 	if (!LAUNCH_CAN_SHARE)
-		skip();
+		SKIP_BECAUSE("a sanitizer shares no memory with a child");
 	assert_int_equal(spawn_way, SPAWN_SHARED);
 	launch_all_kinds();
 	assert_int_equal(spawn_way, SPAWN_SHARED);

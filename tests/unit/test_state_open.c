@@ -5,6 +5,7 @@
 #include <sys/mount.h>
 
 #include "state/schema.h"
+#include "tests/unit/skip.h"
 #include "tests/unit/state_help.h"
 
 static void
@@ -397,7 +398,7 @@ a_read_only_disk_is_read_and_recovered_from(void **unused)
 	place_make(&p);
 	if (!mount_small(p.dir)) {
 		place_remove(&p);
-		skip();
+		SKIP_BECAUSE("no file system can be mounted here");
 	}
 	fill(p.dir);
 	assert_int_equal(
@@ -433,7 +434,7 @@ a_full_disk_is_told_and_recovered_from(void **unused)
 	place_make(&p);
 	if (!mount_small(p.dir)) {
 		place_remove(&p);
-		skip();
+		SKIP_BECAUSE("no file system can be mounted here");
 	}
 	fill(p.dir);
 	s = open_at(p.dir);

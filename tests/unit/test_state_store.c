@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "tests/unit/skip.h"
 #include "tests/unit/state_help.h"
 
 static void
@@ -307,7 +308,7 @@ the_sqlite3_program_reads_meanwhile(void **unused)
 	if (pclose(f) == 99 << 8) {
 		state_close(s, 10000);
 		place_remove(&p);
-		skip();
+		SKIP_BECAUSE("no sqlite3 program here");
 	}
 	assert_string_equal(line, "it \xc3\xa9|exited 1|1\n");
 	assert_null(state_health(s));
