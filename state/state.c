@@ -17,6 +17,7 @@
 #include "state/answer.h"
 #include "state/state_int.h"
 #include "supervisord/base/clock.h"
+#include "supervisord/base/thread.h"
 #include "supervisord/base/util.h"
 
 #define DEFAULT_WAITING 50000
@@ -75,23 +76,6 @@ state_free(struct state *s)
 }
 
 /* Signals are the loop's business: none is ever delivered to the writer. */
-static int
-start_thread(struct state *s)
-{
-	pthread_attr_t attr;
-	sigset_t all, old;
-	int r;
-
-	sigfillset(&all);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&s->thread, &attr, writer_main, s);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	return -r;
-}
-
 int
 state_open(const struct state_options *options, struct state **ret)
 {
@@ -116,7 +100,7 @@ state_open(const struct state_options *options, struct state **ret)
 		s->news_health = true;
 		state_signal(s);
 	}
-	r = start_thread(s);
+	r = thread_start(&s->thread, STACK_BYTES, writer_main, s);
 	if (r < 0) {
 		keeper_close(&s->keeper);
 		state_free(s);

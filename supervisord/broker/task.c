@@ -1,6 +1,7 @@
 #include "supervisord/broker/task.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 const char *const task_state_names[TASK_STATES] = {
 	[TASK_QUEUED] = "queued",
@@ -59,6 +60,22 @@ task_row_done(struct task_row *row)
 	row->func = row->key = row->limit_key = row->then = NULL;
 	row->payload = row->result = NULL;
 	row->error = row->words = NULL;
+}
+
+struct task_row *
+task_rows_add(struct task_row **rows, size_t *count)
+{
+	/* Grown at each power of two. */
+	if ((*count & (*count - 1)) == 0) {
+		size_t room = *count == 0 ? 1 : *count * 2;
+		struct task_row *more = realloc(*rows, room * sizeof *more);
+
+		if (more == NULL)
+			return NULL;
+		*rows = more;
+	}
+	memset(&(*rows)[*count], 0, sizeof **rows);
+	return &(*rows)[(*count)++];
 }
 
 int64_t

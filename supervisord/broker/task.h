@@ -119,6 +119,8 @@ struct task_row {
 };
 
 void task_row_done(struct task_row *row); /* frees what it points to */
+/* One more, empty, in a list that grows; NULL: no memory. */
+struct task_row *task_rows_add(struct task_row **rows, size_t *count);
 
 /*
  * Smallest rank first. A level is an offset in time, so that at equal age the

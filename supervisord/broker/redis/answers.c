@@ -41,7 +41,7 @@ static bool
 take_rows(struct store_op *op, const redisReply *r)
 {
 	for (size_t i = 0; r != NULL && i + 1 < r->elements; i += 2) {
-		struct task_row *row = row_add(&op->rows, &op->count);
+		struct task_row *row = task_rows_add(&op->rows, &op->count);
 
 		if (row == NULL)
 			return false;
@@ -61,7 +61,7 @@ take_one(struct store_op *op, const redisReply *r)
 	struct task_row *row;
 
 	op_forget_found(op);
-	row = row_add(&op->rows, &op->count);
+	row = task_rows_add(&op->rows, &op->count);
 	return row != NULL && row_decode(op->change.id, r, row);
 }
 
@@ -86,7 +86,7 @@ keep_follower(struct store_op *op, const redisReply *id)
 
 	if (op->flight.follow && op->row != NULL &&
 	    (uint64_t)reply_number(id) == op->row->id) {
-		place = row_add(&op->follow, &op->follow_count);
+		place = task_rows_add(&op->follow, &op->follow_count);
 		if (place != NULL) {
 			*place = *op->row;
 			*op->row = (struct task_row){ 0 };

@@ -254,22 +254,6 @@ reply_at(const redisReply *r, size_t i)
 		   : NULL;
 }
 
-struct task_row *
-row_add(struct task_row **rows, size_t *count)
-{
-	/* Grown at each power of two. */
-	if ((*count & (*count - 1)) == 0) {
-		size_t room = *count == 0 ? 1 : *count * 2;
-		struct task_row *more = realloc(*rows, room * sizeof *more);
-
-		if (more == NULL)
-			return NULL;
-		*rows = more;
-	}
-	memset(&(*rows)[*count], 0, sizeof **rows);
-	return &(*rows)[(*count)++];
-}
-
 static bool
 get_long(const struct column *c, const redisReply *v, void *at)
 {

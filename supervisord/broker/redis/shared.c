@@ -7,7 +7,6 @@
 #ifdef WITH_HIREDIS
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 
 #include "supervisord/base/clock.h"
 #include "supervisord/base/log.h"
+#include "supervisord/base/thread.h"
 #include "supervisord/broker/redis/shared_int.h"
 
 #define STACK_BYTES ((size_t)512 << 10)
@@ -220,26 +220,6 @@ shared_new_id(struct shared *s)
 
 /* --- start and end -------------------------------------------------------- */
 
-static int
-start_thread(struct shared *s)
-{
-	pthread_attr_t attr;
-	sigset_t all, old;
-	int r = pthread_attr_init(&attr);
-
-	if (r != 0)
-		return -r;
-	/* Signals are the loop's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_attr_setstacksize(&attr, STACK_BYTES);
-	if (r == 0)
-		r = pthread_create(&s->thread, &attr, shared_thread, s);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	return -r;
-}
-
 static void
 free_all(struct list *list)
 {
@@ -325,7 +305,7 @@ shared_start(struct ev_loop *loop, const struct shared_options *options,
 		shared_wake_init(s);
 		link_start(s);
 		ev_async_start(loop, &s->answer);
-		r = start_thread(s);
+		r = thread_start(&s->thread, STACK_BYTES, shared_thread, s);
 		if (r < 0)
 			ev_async_stop(loop, &s->answer);
 	}

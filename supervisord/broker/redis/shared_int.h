@@ -210,7 +210,6 @@ void row_encode(struct resp *cmd, const struct task_row *row,
     const char *schedule, bool member, uint64_t group);
 /* Names and values in turn; false: no memory, or it is no task. */
 bool row_decode(uint64_t id, const redisReply *r, struct task_row *row);
-struct task_row *row_add(struct task_row **rows, size_t *count);
 /* All but state, rank and expiry. result: NULL, or with it. */
 void row_change_encode(struct resp *cmd, const struct task_change *c,
     const struct body *result, bool json);

@@ -23,7 +23,7 @@ find(struct db *db, struct store_op *op, int64_t pool, int state, size_t limit)
 	sqlite3_bind_int64(stmt, 3, op->now_ms);
 	sqlite3_bind_int64(stmt, 4, (int64_t)(limit - op->count));
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW &&
-	       (row = rows_add(&op->rows, &op->count)) != NULL) {
+	       (row = task_rows_add(&op->rows, &op->count)) != NULL) {
 		row->id = (uint64_t)sqlite3_column_int64(stmt, 0);
 		row->retries = sqlite3_column_int(stmt, 1);
 		row->state = (uint8_t)state;
@@ -108,7 +108,7 @@ find_ended(
 	rc = db_end(db, stmt, rc);
 	if (rc != SQLITE_OK || form < 0)
 		return rc;
-	row = rows_add(&op->rows, &op->count);
+	row = task_rows_add(&op->rows, &op->count);
 	if (row == NULL)
 		return SQLITE_NOMEM;
 	row->id = (uint64_t)id;

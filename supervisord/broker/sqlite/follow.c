@@ -40,7 +40,7 @@ store_follower(struct store *s, struct store_op *op, struct submission *sub)
 	submission_free(sub);
 	rc = row_insert(&s->db, &row, &existing, &state);
 	place = rc == SQLITE_OK && existing == 0
-		    ? rows_add(&op->follow, &op->follow_count)
+		    ? task_rows_add(&op->follow, &op->follow_count)
 		    : NULL;
 	if (place != NULL)
 		*place = row;

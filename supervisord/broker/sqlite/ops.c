@@ -114,7 +114,7 @@ finish_plain(struct store *s, struct store_op *op, int *rc)
 static bool
 take_row(struct store *s, struct store_op *op, uint32_t states, int *rc)
 {
-	struct task_row *row = rows_add(&op->rows, &op->count);
+	struct task_row *row = task_rows_add(&op->rows, &op->count);
 	bool found;
 
 	if (row == NULL) {

@@ -6,22 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct task_row *
-rows_add(struct task_row **rows, size_t *count)
-{
-	/* Grown at each power of two. */
-	if ((*count & (*count - 1)) == 0) {
-		size_t room = *count == 0 ? 1 : *count * 2;
-		struct task_row *more = realloc(*rows, room * sizeof *more);
-
-		if (more == NULL)
-			return NULL;
-		*rows = more;
-	}
-	memset(&(*rows)[*count], 0, sizeof **rows);
-	return &(*rows)[(*count)++];
-}
-
 static bool
 text_of(sqlite3_stmt *stmt, int column, char **ret)
 {
@@ -165,7 +149,7 @@ rows_read(struct db *db, sqlite3_stmt *stmt, bool whole, struct task_row **rows,
 	int rc, r = SQLITE_OK;
 
 	while (r == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-		struct task_row *row = rows_add(rows, count);
+		struct task_row *row = task_rows_add(rows, count);
 
 		r = row != NULL ? row_read(db, stmt, row, whole) : SQLITE_NOMEM;
 	}
@@ -219,7 +203,7 @@ row_result(struct db *db, struct task_row *row)
 static int
 answer_task(struct db *db, struct store_op *op)
 {
-	struct task_row *row = rows_add(&op->rows, &op->count);
+	struct task_row *row = task_rows_add(&op->rows, &op->count);
 	bool found;
 	int rc;
 

@@ -25,9 +25,6 @@ row_bind_body(sqlite3_stmt *stmt, int i, const struct body *b)
 		sqlite3_bind_null(stmt, i);
 }
 
-/* A list that grows: op->rows, op->follow. */
-struct task_row *rows_add(struct task_row **rows, size_t *count);
-
 /* The row the statement is at. whole: with the payload. */
 int row_read(
     struct db *db, sqlite3_stmt *stmt, struct task_row *row, bool whole);

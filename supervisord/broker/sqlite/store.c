@@ -12,6 +12,7 @@
 
 #include "supervisord/base/clock.h"
 #include "supervisord/base/log.h"
+#include "supervisord/base/thread.h"
 #include "supervisord/broker/sqlite/store_int.h"
 
 #define STACK_BYTES ((size_t)512 << 10)
@@ -171,26 +172,6 @@ store_schedule_id(struct store *s, const char *name)
 
 /* --- start and end -------------------------------------------------------- */
 
-static int
-start_thread(pthread_t *ret, void *(*fn)(void *), void *arg)
-{
-	pthread_attr_t attr;
-	sigset_t all, old;
-	int r = pthread_attr_init(&attr);
-
-	if (r != 0)
-		return -r;
-	/* Signals are the loop's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_attr_setstacksize(&attr, STACK_BYTES);
-	if (r == 0)
-		r = pthread_create(ret, &attr, fn, arg);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	return -r;
-}
-
 static void
 store_free(struct store *s)
 {
@@ -240,14 +221,14 @@ store_new(struct ev_loop *loop, const struct store_options *options)
 static int
 start_threads(struct store *s)
 {
-	int r = start_thread(&s->writer, store_writer, s);
+	int r = thread_start(&s->writer, STACK_BYTES, store_writer, s);
 
 	if (r < 0)
 		return r;
 	/* A database in memory has one connection. */
 	if (s->path == NULL)
 		return 0;
-	s->reads = start_thread(&s->reader, store_reader, s) == 0;
+	s->reads = thread_start(&s->reader, STACK_BYTES, store_reader, s) == 0;
 	if (!s->reads)
 		log_warn("no thread to read tasks by: asking delays commits");
 	return 0;
