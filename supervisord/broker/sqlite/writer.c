@@ -19,7 +19,10 @@
 #define PAUSE_MAX   (10 * NS_PER_SEC)
 #define CALM_NS     (60 * NS_PER_SEC) /* well for so long: pauses begin anew */
 #define QUIET_NS    (1 * NS_PER_SEC)
-#define LOG_FRAMES  4096 /* 16 MiB: then it is brought home */
+/* 4 MiB: then the log is brought home. Commits wait for that, so a longer log
+ * makes for a slower slowest answer: measured, four times this doubles it and
+ * gains 2 percent. */
+#define LOG_FRAMES 1024
 
 static void
 wait_until(struct store *s, int64_t mono)
