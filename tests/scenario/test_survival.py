@@ -177,7 +177,7 @@ class MasterInEachState(driver.Case):
 
 class Storm(driver.Case):
     """kill -9, again and again, under a fleet that crashes and writes."""
-    timeout = 170
+    timeout = 300
     alone = True
     weight = 100
     SIZE = 100
