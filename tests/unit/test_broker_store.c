@@ -169,6 +169,7 @@ refill_goes_on_from_rank_and_id(void **state)
 		op->after_id = id;
 		op->limit = 7;
 		assert_int_equal(rig_do(r, op), QERR_NONE);
+		assert_int_equal(op->more, op->count == 7);
 		for (size_t i = 0; i < op->count; i++) {
 			const struct task_row *row = &op->rows[i];
 
@@ -212,12 +213,14 @@ what_is_due_is_queued(void **state)
 	assert_int_equal(op->rows[2].due_ms, 1200);
 	assert_int_equal(op->rows[2].state, TASK_QUEUED);
 	assert_int_equal(op->next_due_ms, 1300);
+	assert_true(op->more);
 	store_op_free(op);
 	op = rig_op(STORE_DUE);
 	op->now_ms = 1450;
 	assert_int_equal(rig_do(r, op), QERR_NONE);
 	assert_int_equal(op->count, 2);
 	assert_int_equal(op->next_due_ms, 1500);
+	assert_false(op->more);
 	store_op_free(op);
 	assert_int_equal(
 	    rig_number(r, "SELECT count(*) FROM task WHERE state = 0"), 5);

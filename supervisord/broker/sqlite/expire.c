@@ -146,11 +146,15 @@ find_batches(struct db *db, struct store_op *op, size_t limit)
 	return rc;
 }
 
-static int
-find_all(struct db *db, struct store_op *op)
+static size_t
+limit_of(const struct store_op *op)
 {
-	size_t limit =
-	    op->limit > 0 && op->limit < LIMIT_MOST ? op->limit : LIMIT_MOST;
+	return op->limit > 0 && op->limit < LIMIT_MOST ? op->limit : LIMIT_MOST;
+}
+
+static int
+find_all(struct db *db, struct store_op *op, size_t limit)
+{
 	int rc = SQLITE_OK;
 	sqlite3_stmt *pools = db_sql(db, SQL_POOLS, &rc);
 
@@ -193,8 +197,10 @@ drop_all(struct db *db, uint64_t id, int form)
 int
 expire(struct store *s, struct store_op *op)
 {
-	int rc = find_all(&s->db, op);
+	size_t limit = limit_of(op);
+	int rc = find_all(&s->db, op, limit);
 
+	op->more = op->count == limit;
 	for (size_t i = 0; i < op->count && rc == SQLITE_OK; i++) {
 		struct task_row *row = &op->rows[i];
 

@@ -177,8 +177,8 @@ read_running(struct finding *f)
 
 	if (stmt == NULL)
 		return rc;
-	return rows_read(
-	    f->db, stmt, true, &f->found->running, &f->found->running_count);
+	return rows_read(f->db, stmt, true, &f->found->running,
+	    &f->found->running_count, NULL);
 }
 
 int

@@ -27,6 +27,7 @@ op_forget(struct store_op *op, enum queue_error error)
 	free(op->follow);
 	op->follow = NULL;
 	op->follow_count = 0;
+	op->more = false;
 	for (size_t i = 0; op->ids != NULL && i < op->count; i++)
 		op->rows[i].id = op->ids[i];
 	op->existing = 0;
@@ -208,7 +209,9 @@ refill(struct store *s, struct store_op *op)
 	sqlite3_bind_int64(stmt, 2, op->after_rank);
 	sqlite3_bind_int64(stmt, 3, (int64_t)op->after_id);
 	sqlite3_bind_int64(stmt, 4, limit_of(op));
-	return rows_read(&s->db, stmt, true, &op->rows, &op->count);
+	rc = rows_read(&s->db, stmt, true, &op->rows, &op->count, &op->more);
+	op->more = op->more || (int64_t)op->count == limit_of(op);
+	return rc;
 }
 
 static int
@@ -223,7 +226,7 @@ due_of(struct store *s, struct store_op *op, int64_t pool, int64_t limit)
 	sqlite3_bind_int64(stmt, 1, pool);
 	sqlite3_bind_int64(stmt, 2, op->now_ms);
 	sqlite3_bind_int64(stmt, 3, limit);
-	rc = rows_read(&s->db, stmt, true, &op->rows, &op->count);
+	rc = rows_read(&s->db, stmt, true, &op->rows, &op->count, &op->more);
 	for (size_t i = first; i < op->count && rc == SQLITE_OK; i++) {
 		op->rows[i].state = TASK_QUEUED;
 		rc = db_run_id(&s->db, SQL_DUE_NOW, op->rows[i].id);
@@ -240,14 +243,14 @@ due(struct store *s, struct store_op *op)
 
 	if (pools == NULL)
 		return rc;
-	while (limit > (int64_t)op->count &&
-	       (rc = sqlite3_step(pools)) == SQLITE_ROW) {
+	while (!op->more && (rc = sqlite3_step(pools)) == SQLITE_ROW) {
 		rc = due_of(s, op, sqlite3_column_int64(pools, 0),
 		    limit - (int64_t)op->count);
 		if (rc != SQLITE_OK) {
 			sqlite3_reset(pools);
 			return rc;
 		}
+		op->more = op->more || (int64_t)op->count == limit;
 	}
 	rc = db_end(&s->db, pools, rc == SQLITE_OK ? SQLITE_DONE : rc);
 	if (rc == SQLITE_OK)

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of payloads that are read at once. */
+#define BYTES_MOST ((size_t)8 << 20)
+
 static bool
 text_of(sqlite3_stmt *stmt, int column, char **ret)
 {
@@ -144,14 +147,22 @@ row_read(struct db *db, sqlite3_stmt *stmt, struct task_row *row, bool whole)
 
 int
 rows_read(struct db *db, sqlite3_stmt *stmt, bool whole, struct task_row **rows,
-    size_t *count)
+    size_t *count, bool *ret_more)
 {
+	size_t bytes = 0;
 	int rc, r = SQLITE_OK;
 
 	while (r == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		struct task_row *row = task_rows_add(rows, count);
 
 		r = row != NULL ? row_read(db, stmt, row, whole) : SQLITE_NOMEM;
+		if (ret_more == NULL || r != SQLITE_OK || row->payload == NULL)
+			continue;
+		bytes += row->payload->size;
+		if (bytes >= BYTES_MOST) {
+			*ret_more = true;
+			break;
+		}
 	}
 	if (r != SQLITE_OK) {
 		sqlite3_reset(stmt);
@@ -234,7 +245,7 @@ list(struct db *db, struct store_op *op, enum sql which, int64_t pool)
 	sqlite3_bind_int64(stmt, 2, op->limit);
 	if (which != SQL_LIST_ALL)
 		sqlite3_bind_int64(stmt, 3, pool);
-	return rows_read(db, stmt, false, &op->rows, &op->count);
+	return rows_read(db, stmt, false, &op->rows, &op->count, NULL);
 }
 
 static int

@@ -28,9 +28,11 @@ row_bind_body(sqlite3_stmt *stmt, int i, const struct body *b)
 /* The row the statement is at. whole: with the payload. */
 int row_read(
     struct db *db, sqlite3_stmt *stmt, struct task_row *row, bool whole);
-/* Steps through a statement of whole rows into *rows; resets it. */
+/* Steps through a statement of rows into *rows; resets it. Those of a queue go
+ * to memory at about 8 MiB of payload at a time: *ret_more, there may be more
+ * behind them. NULL: all are read. */
 int rows_read(struct db *db, sqlite3_stmt *stmt, bool whole,
-    struct task_row **rows, size_t *count);
+    struct task_row **rows, size_t *count, bool *ret_more);
 int row_result(struct db *db, struct task_row *row);
 
 /* The row of a task, or none (*ret_found). */
