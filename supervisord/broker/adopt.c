@@ -33,11 +33,24 @@ adopt(struct hand *h, struct task *t, uint32_t attempt)
 	t->row.attempts = MAX_OF(t->row.attempts, attempt);
 	memcpy(t->row.instance, h->name, sizeof(t->row.instance));
 	t->sent_mono = p->broker->core->mono;
+	t->alone = row_is_suspect(&t->row);
 	key_take(t);
 	if (t->hand == NULL)
 		hand_take(h, t);
+	else
+		hand_is_alone(h, t);
 	if (!t->claimed)
 		put_claim(t);
+}
+
+/* What became of it was stored: only that it is with the hand no more was not
+ * written down. */
+static bool
+is_over(const struct task_row *row, uint32_t attempt)
+{
+	if (id_shared(row->id) || row->state == TASK_RUNNING)
+		return row->state > TASK_RUNNING;
+	return row->state != TASK_QUEUED || row->attempts >= attempt;
 }
 
 /* It is unknown, or has ended. */
@@ -55,16 +68,20 @@ forget(struct task *t)
 void
 adopt_row(struct task *t, struct task_row *row)
 {
-	struct broker *b = t->pool->broker;
+	struct pool *p = t->pool;
+	struct broker *b = p->broker;
 	struct hand *h = t->hand;
 	uint64_t id = t->row.id;
 	uint32_t attempt = t->row.attempts;
 
-	t->pool->adopting--;
-	pool_touch(t->pool);
-	if (row == NULL || row->state > TASK_RUNNING) {
+	p->adopting--;
+	pool_touch(p);
+	if (row == NULL || is_over(row, attempt)) {
 		forget(t);
 		t = NULL;
+		/* A refill meanwhile took it for one that is in memory. */
+		if (row != NULL && row->state == TASK_QUEUED)
+			window_row(p, row);
 	} else {
 		t->row = *row;
 		*row = (struct task_row){ .id = id };
@@ -86,6 +103,7 @@ row_read(struct store_op *op)
 		put_keep(b->core, op);
 		return;
 	}
+	b->core->reading--;
 	adopt_row(
 	    t, op->error == QERR_NONE && op->count > 0 ? &op->rows[0] : NULL);
 	store_op_free(op);
@@ -118,6 +136,7 @@ read_row(struct broker *b, struct hand *h, uint64_t id, uint32_t attempt)
 	op->change.id = id;
 	op->done = row_read;
 	op->arg = t;
+	b->core->reading++;
 	stores_add(b, op);
 	return true;
 }

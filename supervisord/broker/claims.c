@@ -93,7 +93,7 @@ claims_row(struct pool *p, struct task_row *row)
 	}
 	t->row = *row;
 	*row = (struct task_row){ .id = t->row.id };
-	t->alone = t->row.crashes > 0 || t->row.victims >= 2;
+	t->alone = row_is_suspect(&t->row);
 	ready = MAX_OF(t->row.created_ms, t->row.due_ms);
 	t->ready_mono = c->mono - MAX_OF(c->wall_ms - ready, 0) * NS_PER_MS;
 	task_add(t);

@@ -148,6 +148,7 @@ found_running(struct core *c, struct task_row *row)
 		return false;
 	t->row = *row;
 	*row = (struct task_row){ .id = t->row.id };
+	t->alone = row_is_suspect(&t->row);
 	t->claimed = t->unsure = true;
 	task_add(t);
 	return true;

@@ -175,7 +175,8 @@ struct core {
 	struct heap timed;    /* keys that wait for a token, by mono ns */
 	struct heap fleeting; /* tasks of no store, by due_ms */
 
-	bool adopted; /* tasks may be handed out */
+	bool adopted;     /* tasks may be handed out */
+	uint32_t reading; /* rows that are being read for adoption */
 
 	int64_t next_due_ms, next_expiry_ms; /* wall; 0: none */
 	bool due_asked, expiry_asked;
@@ -215,6 +216,19 @@ task_move(struct task *t, enum task_state to)
 {
 	count_move(t->pool, t->row.id, t->row.state, to);
 	t->row.state = (uint8_t)to;
+}
+
+static inline uint32_t
+task_bytes(const struct task *t)
+{
+	return t->row.payload != NULL ? t->row.payload->size : 0;
+}
+
+/* It has crashed a process, or was there too often when one died. */
+static inline bool
+row_is_suspect(const struct task_row *row)
+{
+	return row->crashes > 0 || row->victims >= 2;
 }
 
 /* core.c */
@@ -263,6 +277,7 @@ void dispatch_claims(struct core *c); /* those that are not back in time */
 /* Out of its hand, its key, its claim. */
 void task_leave(struct task *t);
 void hand_take(struct hand *h, struct task *t);
+void hand_is_alone(struct hand *h, const struct task *t); /* if it is */
 
 /* keys.c */
 bool key_blocked(struct task *t); /* parked then, or can't be */

@@ -5,16 +5,22 @@
 #include "supervisord/broker/core_int.h"
 
 void
+hand_is_alone(struct hand *h, const struct task *t)
+{
+	if (t->alone)
+		h->alone = true;
+	if (h->pool != NULL)
+		rack_place(h->pool, h);
+}
+
+void
 hand_take(struct hand *h, struct task *t)
 {
 	t->hand = h;
 	t->place = PLACE_HAND;
 	list_append(&h->tasks, &t->link);
 	h->held++;
-	if (t->alone)
-		h->alone = true;
-	if (h->pool != NULL)
-		rack_place(h->pool, h);
+	hand_is_alone(h, t);
 }
 
 void

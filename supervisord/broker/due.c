@@ -76,7 +76,8 @@ due_look(struct core *c)
 
 	if (c->fleeting.count > 0)
 		fleeting_due(c);
-	if (c->next_due_ms == 0 || c->due_asked)
+	/* What is being adopted is not changed under who reads it. */
+	if (c->next_due_ms == 0 || c->due_asked || c->reading > 0)
 		return;
 	if (c->next_due_ms > c->wall_ms) {
 		core_wake_wall(c, c->next_due_ms);

@@ -81,6 +81,7 @@ hand_flight_begins(struct flight *f)
 	struct task *t = f->task;
 
 	t->overrun = (f->flags & FLIGHT_OVERRUN) != 0;
+	t->cancelling = (f->flags & FLIGHT_CANCELLED) != 0;
 	t->deadline = 0;
 	if ((f->flags & FLIGHT_DOOMED) != 0)
 		f->hand->in->doomed++;

@@ -158,7 +158,7 @@ window_row(struct pool *p, struct task_row *row)
 	}
 	t->row = *row;
 	*row = (struct task_row){ .id = t->row.id };
-	t->alone = t->row.crashes > 0 || t->row.victims >= 2;
+	t->alone = row_is_suspect(&t->row);
 	c = p->broker->core;
 	ready = MAX_OF(t->row.created_ms, t->row.due_ms);
 	ready = MAX_OF(c->wall_ms - ready, 0);

@@ -262,6 +262,35 @@ class Killed(Case):
         self.assertTrue(worker.done.wait(driver.DEADLINE))
         self.assertEqual(rig.replaces, [])
 
+    def test_a_cancel_is_known_to_the_next_broker(self):
+        rig = self.rig(pool(grace_ms=60000, retries=5))
+        worker = rig.worker("w:0").hello()
+        client = self.client(rig)
+        task = client.call("submit", worker="w", func="f", args=1)["id"]
+        worker.hear_task()
+        client.call("cancel", id=task)
+        self.assertEqual(worker.hear()[0], broker_rig.CANCEL)
+        rig.kill()
+        rig.start()
+        kind, number, _flags, _body = worker.hear()
+        self.assertEqual(kind, broker_rig.SYNC)
+        worker.say(broker_rig.SYNC, number, broker_rig.struct.pack("<Q", task))
+        worker.say(FAILED, task, b"cancelled")
+        self.assertEqual(client.insist("task", id=task, wait=True)["state"], "cancelled")
+
+    def test_a_backlog_is_worked_off_to_its_end(self):
+        """What waits in the store alone comes into memory a part at a time."""
+        rig = self.rig(pool(durability="process"))
+        client = self.client(rig)
+        many = 11000
+        for _ in range(many // 5500):
+            client.call("submit.group", tasks=[{"worker": "w", "func": "f"}] * 5500)
+        rig.kill()
+        rig.start()
+        rig.worker("w:0").hello().serve(lambda *_task: b"")
+        client = self.client(rig)
+        eventually(lambda: client.call("queue")[0]["done"] == many, 60)
+
     def test_a_task_that_never_arrived_is_sent_again(self):
         rig = self.rig()
         worker = rig.worker("w:0").hello()

@@ -306,7 +306,11 @@ process_moves(void)
 static void
 broker_dies(void)
 {
-	static uint64_t flights[HANDS][64];
+	static struct {
+		uint64_t id;
+		uint32_t attempt;
+	} flights[HANDS][64];
+
 	uint32_t counts[HANDS];
 	struct rig *r = w.rig;
 
@@ -316,8 +320,10 @@ broker_dies(void)
 
 		counts[i] = 0;
 		LIST_FOREACH(l, tmp, &r->hands[i].tasks) {
-			flights[i][counts[i]++] =
-			    LIST_ENTRY(l, struct task, link)->row.id;
+			const struct task *t = LIST_ENTRY(l, struct task, link);
+
+			flights[i][counts[i]].id = t->row.id;
+			flights[i][counts[i]++].attempt = t->row.attempts;
 		}
 	}
 	rig_kill(r);
@@ -325,7 +331,8 @@ broker_dies(void)
 		if (!w.dead[i])
 			rises(i);
 		for (uint32_t j = 0; j < counts[i]; j++)
-			core_adopt(&r->b, &r->hands[i], flights[i][j], 1);
+			core_adopt(&r->b, &r->hands[i], flights[i][j].id,
+			    flights[i][j].attempt);
 	}
 	core_adopted(&r->b);
 }
