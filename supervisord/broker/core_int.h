@@ -33,6 +33,7 @@
 
 #define WINDOW_BYTES (32U << 20)
 #define PARKED_MAX   50000 /* behind so many nothing more is read */
+#define ASIDE_BYTES  (2 * WINDOW_BYTES) /* nor behind so many bytes of them */
 /* A task that is back within this needs no commit to say that it runs. */
 #define CLAIM_AFTER (10 * NS_PER_MS)
 /* Prefetching pays for tasks shorter than this. */
@@ -85,6 +86,8 @@ struct pool {
 	struct list loners; /* tasks that wait for a process of their own */
 	uint32_t parked, loners_count;
 	uint64_t bytes; /* of payloads in queue */
+	uint64_t aside; /* of those parked */
+	uint64_t later; /* of those due later that are in no store */
 	uint32_t compact_at;
 
 	bool more; /* the store has queued tasks beyond the edge */
@@ -313,6 +316,8 @@ void cancels_free(struct core *c);
 bool cancel_skips(struct task *t); /* it is not to come into memory */
 
 /* due.c */
+/* One of no store waits in memory until it is due; false: no memory. */
+bool due_fleeting(struct task *t);
 void due_look(struct core *c);
 void due_note(struct core *c, int64_t due_ms);
 void expiry_look(struct core *c);

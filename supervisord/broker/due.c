@@ -54,6 +54,19 @@ due_done(struct store_op *op)
 	store_op_free(op);
 }
 
+bool
+due_fleeting(struct task *t)
+{
+	struct core *c = t->pool->broker->core;
+
+	if (!heap_push(&c->fleeting, t->row.due_ms, t->row.id, t))
+		return false;
+	t->place = PLACE_DUE;
+	t->pool->later += task_bytes(t);
+	core_wake_wall(c, t->row.due_ms);
+	return true;
+}
+
 static void
 fleeting_due(struct core *c)
 {
@@ -61,6 +74,7 @@ fleeting_due(struct core *c)
 		struct task *t = heap_pop(&c->fleeting);
 
 		t->place = PLACE_NOWHERE;
+		t->pool->later -= task_bytes(t);
 		task_move(t, TASK_QUEUED);
 		t->ready_mono = c->mono;
 		window_push(t);

@@ -86,6 +86,25 @@ key_settle(struct limit_key *k)
 	free(k);
 }
 
+static void
+park(struct limit_key *k, struct task *t)
+{
+	heap_push(&k->parked, t->row.rank, t->row.id, t);
+	t->place = PLACE_PARKED;
+	t->key = k;
+	k->pool->parked++;
+	k->pool->aside += task_bytes(t);
+}
+
+/* It is out of the heap. */
+static void
+leave_park(struct limit_key *k, struct task *t)
+{
+	t->place = PLACE_NOWHERE;
+	k->pool->parked--;
+	k->pool->aside -= task_bytes(t);
+}
+
 /* Whether one more may begin. */
 static bool
 key_open(struct limit_key *k)
@@ -116,10 +135,7 @@ key_blocked(struct task *t)
 		k->released--;
 	}
 	window_remove(t);
-	heap_push(&k->parked, t->row.rank, t->row.id, t);
-	t->place = PLACE_PARKED;
-	t->key = k;
-	p->parked++;
+	park(k, t);
 	key_time(k);
 	return true;
 }
@@ -152,9 +168,8 @@ key_unparked(struct task *t)
 	struct limit_key *k = t->key;
 
 	heap_remove(&k->parked, t);
-	k->pool->parked--;
+	leave_park(k, t);
 	t->key = NULL;
-	t->place = PLACE_NOWHERE;
 	key_settle(k);
 }
 
@@ -177,10 +192,9 @@ unpark(struct limit_key *k)
 	while (k->parked.count > 0 && k->released < many) {
 		struct task *t = heap_pop(&k->parked);
 
-		k->pool->parked--;
+		leave_park(k, t);
 		k->released++;
 		t->released = true;
-		t->place = PLACE_NOWHERE;
 		window_push(t);
 	}
 }
@@ -229,9 +243,8 @@ keys_release(struct pool *p)
 		while (k->parked.count > 0) {
 			struct task *t = heap_pop(&k->parked);
 
-			p->parked--;
+			leave_park(k, t);
 			t->key = NULL;
-			t->place = PLACE_NOWHERE;
 			window_push(t);
 		}
 		key_settle(k); /* those that run keep it */

@@ -43,10 +43,8 @@ queue_later(struct task *t, int64_t delay_ms)
 		return;
 	}
 	if (t->fleeting) {
-		if (heap_push(&c->fleeting, t->row.due_ms, t->row.id, t)) {
-			t->place = PLACE_DUE;
+		if (due_fleeting(t)) {
 			task_move(t, TASK_SCHEDULED);
-			core_wake_wall(c, t->row.due_ms);
 			return;
 		}
 	} else if (delay_ms > 0) {

@@ -29,7 +29,8 @@
 struct store;
 
 enum store_kind {
-	STORE_SUBMIT, /* row -> stored; existing != 0: its key is that task's */
+	STORE_SUBMIT, /* row -> stored; existing != 0: its key is that task's;
+		       * full: nothing is stored, QERR_FULL unless it is */
 	STORE_UPDATE, /* change; id 0: nothing, done comes in its turn */
 	STORE_FINISH, /* change, result; its `then` and group: follow. The one
 		       * way for a task to end, whatever its end */
@@ -99,6 +100,7 @@ struct store_op {
 	bool relaxed; /* a power cut may undo it, a kill may not */
 	bool shared;  /* is for the shared store (redis/shared.h) */
 	bool release; /* UPDATE, shared: others may have it */
+	bool full;    /* SUBMIT, not shared: its queue is */
 	bool counted; /* shared: counts are told */
 	uint64_t counts[TASK_STATES];
 

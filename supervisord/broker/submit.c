@@ -122,10 +122,13 @@ core_check(struct broker *b, const struct submission *s)
 static bool
 is_fleeting(const struct pool *p, const struct task_row *row)
 {
+	const uint32_t most = 2 * core_sizes.window_keep;
+
 	return p->config.durability == DURABLE_NONE && !p->config.shared &&
 	       row->key == NULL && row->then == NULL && row->group == 0 &&
-	       row->schedule == 0 &&
-	       p->queue.count < 2 * core_sizes.window_keep;
+	       row->schedule == 0 && p->queue.count < most &&
+	       p->parked < most && p->broker->core->fleeting.count < most &&
+	       p->bytes + p->later < WINDOW_BYTES && p->aside < ASIDE_BYTES;
 }
 
 /* A new task is known: it waits for its turn, or for its time. */
@@ -147,10 +150,8 @@ arrived(struct task *t)
 	} else if (!t->fleeting) {
 		due_note(c, t->row.due_ms);
 		task_forget(t);
-	} else if (heap_push(&c->fleeting, t->row.due_ms, t->row.id, t)) {
+	} else if (due_fleeting(t)) {
 		task_add(t);
-		t->place = PLACE_DUE;
-		core_wake_wall(c, t->row.due_ms);
 	} else {
 		count_one(p, t->row.id, t->row.state, -1);
 		task_forget(t);
@@ -187,8 +188,9 @@ submitted(struct store_op *op)
 	free(w);
 }
 
+/* full: its queue is, and another of its key is all it may be. */
 static enum queue_error
-put_submit(struct task *t, core_submitted_fn *done, void *arg)
+put_submit(struct task *t, bool full, core_submitted_fn *done, void *arg)
 {
 	struct pending *w = malloc(sizeof(*w));
 	struct store_op *op = w != NULL ? store_op_new(STORE_SUBMIT) : NULL;
@@ -200,6 +202,7 @@ put_submit(struct task *t, core_submitted_fn *done, void *arg)
 	*w = (struct pending){ t, done, arg };
 	op->row = &t->row;
 	op->relaxed = pool_relaxed(t->pool);
+	op->full = full;
 	op->shared = t->pool->config.shared;
 	if (op->shared)
 		op->limit = (uint32_t)MIN_OF(
@@ -219,10 +222,11 @@ core_submit(
 	struct pool *p = NULL;
 	struct task *t = NULL;
 	enum queue_error e = check(b, s, &p);
+	/* A shared queue's store knows how full it is. */
+	bool full = e == QERR_NONE && !p->config.shared && is_full(p, 1);
 
 	core_clocks(c);
-	/* A shared queue's store knows how full it is. */
-	if (e == QERR_NONE && !p->config.shared && is_full(p, 1))
+	if (full && s->key == NULL)
 		e = QERR_FULL;
 	if (e == QERR_NONE) {
 		t = task_new(p);
@@ -235,7 +239,7 @@ core_submit(
 		if (t->row.id == 0)
 			e = QERR_STORE;
 		else if (!t->fleeting)
-			e = put_submit(t, done, arg);
+			e = put_submit(t, full, done, arg);
 	}
 	submission_free(s);
 	if (e != QERR_NONE) {

@@ -6,12 +6,6 @@
 #include "supervisord/base/log.h"
 #include "supervisord/broker/core_int.h"
 
-static uint32_t
-size_of(const struct task *t)
-{
-	return t->row.payload != NULL ? t->row.payload->size : 0;
-}
-
 bool
 window_beyond(const struct pool *p, int64_t rank, uint64_t id)
 {
@@ -82,7 +76,7 @@ window_push(struct task *t)
 		return;
 	}
 	t->place = PLACE_QUEUE;
-	p->bytes += size_of(t);
+	p->bytes += task_bytes(t);
 	if (p->compact_at == 0)
 		p->compact_at = 2 * core_sizes.window_keep;
 	if (p->queue.count > p->compact_at)
@@ -100,7 +94,7 @@ window_remove(struct task *t)
 	switch ((enum task_place)t->place) {
 	case PLACE_QUEUE:
 		heap_remove(&p->queue, t);
-		p->bytes -= size_of(t);
+		p->bytes -= task_bytes(t);
 		break;
 	case PLACE_PARKED:
 		key_unparked(t);
@@ -111,6 +105,7 @@ window_remove(struct task *t)
 		break;
 	case PLACE_DUE:
 		heap_remove(&p->broker->core->fleeting, t);
+		p->later -= task_bytes(t);
 		break;
 	case PLACE_NOWHERE:
 	case PLACE_HAND:
@@ -216,7 +211,8 @@ window_look(struct pool *p)
 		return;
 	if (!starved(p) &&
 	    (p->queue.count >= core_sizes.window_low ||
-		p->parked >= PARKED_MAX || p->bytes >= WINDOW_BYTES))
+		p->parked >= PARKED_MAX || p->aside >= ASIDE_BYTES ||
+		p->bytes >= WINDOW_BYTES))
 		return;
 	if (!put_well(c, false)) {
 		core_wake(c, c->sick[0].until);

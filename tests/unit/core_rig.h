@@ -224,7 +224,10 @@ rig_submit(struct store *s, struct store_op *op)
 			op->existing = id;
 			return;
 		}
-	rig_store_row(s, op->row);
+	if (op->full)
+		op->error = QERR_FULL;
+	else
+		rig_store_row(s, op->row);
 }
 
 static void

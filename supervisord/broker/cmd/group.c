@@ -16,7 +16,11 @@ submitted(void *arg, enum queue_error e, uint64_t group, const uint64_t *ids,
 	struct buf b;
 
 	if (e != QERR_NONE) {
-		call_fail(c, e, NULL);
+		call_fail(c, e,
+		    e == QERR_FULL ? "the group does not fit into a worker's "
+				     "queue (tasks.max_queue): nothing of it "
+				     "was accepted"
+				   : NULL);
 		return;
 	}
 	buf_init(&b);

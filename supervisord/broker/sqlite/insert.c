@@ -236,19 +236,37 @@ row_insert_many(struct db *db, const struct task_row *const rows[INSERT_MANY])
 	return rc == SQLITE_OK ? db_run(db, stmt) : rc;
 }
 
+/* The task its key is of, 0: none. */
+static int
+by_key(struct db *db, const struct task_row *row, int64_t *ret_pool,
+    uint64_t *ret_existing, uint8_t *ret_state)
+{
+	int rc = db_pool_id(db, row->worker, true, ret_pool);
+
+	*ret_existing = 0;
+	*ret_state = TASK_QUEUED;
+	if (rc == SQLITE_OK && row->key != NULL)
+		rc = find(db, SQL_BY_KEY, *ret_pool, 0, row->key, ret_existing,
+		    ret_state);
+	return rc;
+}
+
+int
+row_by_key(struct db *db, const struct task_row *row, uint64_t *ret_existing)
+{
+	int64_t pool;
+	uint8_t state;
+
+	return by_key(db, row, &pool, ret_existing, &state);
+}
+
 int
 row_insert(struct db *db, const struct task_row *row, uint64_t *ret_existing,
     uint8_t *ret_state)
 {
 	int64_t pool;
-	int rc;
+	int rc = by_key(db, row, &pool, ret_existing, ret_state);
 
-	*ret_existing = 0;
-	*ret_state = TASK_QUEUED;
-	rc = db_pool_id(db, row->worker, true, &pool);
-	if (rc == SQLITE_OK && row->key != NULL)
-		rc = find(
-		    db, SQL_BY_KEY, pool, 0, row->key, ret_existing, ret_state);
 	if (rc == SQLITE_OK && row->schedule != 0)
 		rc = find(db, SQL_BY_FIRE, row->schedule, row->fire_ms, NULL,
 		    ret_existing, ret_state);

@@ -38,12 +38,18 @@ static int
 submit(struct store *s, struct store_op *op)
 {
 	uint8_t state;
+	int rc;
 
 	if (op->row == NULL || op->row->id == 0) {
 		op->error = QERR_STORE;
 		return SQLITE_OK;
 	}
-	return row_insert(&s->db, op->row, &op->existing, &state);
+	if (!op->full)
+		return row_insert(&s->db, op->row, &op->existing, &state);
+	rc = row_by_key(&s->db, op->row, &op->existing);
+	if (rc == SQLITE_OK && op->existing == 0)
+		op->error = QERR_FULL;
+	return rc;
 }
 
 static int

@@ -44,6 +44,9 @@ int row_get(struct db *db, uint64_t id, struct task_row *row, bool *ret_found);
  */
 int row_insert(struct db *db, const struct task_row *row,
     uint64_t *ret_existing, uint8_t *ret_state);
+/* Only looks: the task its key is of, 0: none. */
+int row_by_key(
+    struct db *db, const struct task_row *row, uint64_t *ret_existing);
 /* INSERT_MANY tasks with nothing beside the row (row_is_simple), all or, with
  * an error, none of them. */
 #define INSERT_MANY 8
