@@ -45,16 +45,22 @@ put_body(struct buf *b, const struct body *body, bool json)
 	    body != NULL ? body->size : 0, json);
 }
 
-/* "result":..., or that it is left out where it does not fit. after: bytes that
- * have to follow. */
+/* after: bytes that have to follow. */
+static bool
+fits(const struct buf *b, size_t size, bool json, size_t after)
+{
+	size_t room = json ? size : size / 3 * 4 + 32;
+
+	return b->size + room + after + 64 <= WIRE_PAYLOAD_MAX;
+}
+
+/* "result":..., or that it is left out where it does not fit. */
 static void
 put_result(struct buf *b, const void *data, size_t size, bool json,
     bool omitted, size_t after)
 {
-	size_t room = json ? size : size / 3 * 4 + 32;
-
 	buf_str(b, "\"result\":");
-	if (omitted || b->size + room + after + 64 > WIRE_PAYLOAD_MAX)
+	if (omitted || !fits(b, size, json, after))
 		buf_str(b, "null,\"omitted\":true");
 	else
 		put_bytes(b, data, size, json);
@@ -116,6 +122,12 @@ follow_group_begin(struct follow_group *g, const struct submission *sub,
 	put_body(&g->text, sub->payload, sub->json);
 	buf_fmt(&g->text, ",\"group\":%llu,\"results\":[",
 	    (unsigned long long)group);
+}
+
+bool
+follow_group_fits(const struct follow_group *g, size_t size, bool json)
+{
+	return fits(&g->text, size, json, g->left * MEMBER + END);
 }
 
 void

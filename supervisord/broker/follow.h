@@ -32,6 +32,10 @@ struct follow_group {
 	bool first, skipped;
 };
 
+/* Whether the next member's result fits, of so many bytes: if it does not, it
+ * need not be looked up. */
+bool follow_group_fits(const struct follow_group *g, size_t size, bool json);
+
 /* One after another: begin, each of so many members, end. */
 void follow_group_begin(struct follow_group *g, const struct submission *sub,
     uint64_t group, size_t members);

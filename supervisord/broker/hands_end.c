@@ -92,7 +92,8 @@ put_words(struct broker *b, uint64_t id, const char *words)
 		op->shared = id_shared(id);
 		stores_add(b, op);
 	}
-	if (t != NULL) {
+	/* One that has none by now has been done since. */
+	if (t != NULL && t->row.words != NULL) {
 		char *copy = strdup(words);
 
 		if (copy == NULL)

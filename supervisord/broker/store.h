@@ -35,7 +35,9 @@ enum store_kind {
 	STORE_FINISH, /* change, result; its `then` and group: follow. The one
 		       * way for a task to end, whatever its end */
 	STORE_CANCEL, /* change, if queued or scheduled: rows[0] as it was,
-		       * follow of its group; else QERR_STATE */
+		       * follow of its group; else QERR_STATE. It is kept for
+		       * its own result_ttl_ms (in the shared store: as long
+		       * as the change says) */
 	STORE_REVIVE, /* change.id, if dead, failed or cancelled: queued again,
 		       * without crashes and failures, with change.rank if
 		       * meant: rows[0] as it is now, with payload; states: the

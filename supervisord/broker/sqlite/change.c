@@ -23,6 +23,7 @@ enum {
 	OF_EXTRA = 1 << 28, /* of extra, not of task */
 	PLAIN = 1 << 29,    /* only if it has not ended and has no extra */
 	RUN = 1 << 27,      /* from one id to another */
+	UNDONE = 1 << 26,   /* only if it is not done */
 	MARK = 1 << 30      /* it has one from now on */
 };
 
@@ -62,8 +63,9 @@ prepare_mask(struct db *db, uint32_t mask, sqlite3_stmt **ret)
 	buf_fmt(
 	    &b, "UPDATE %s SET ", (mask & OF_EXTRA) != 0 ? "extra" : "task");
 	put_sets(&b, mask);
-	buf_fmt(&b, " WHERE id %s%s",
+	buf_fmt(&b, " WHERE id %s%s%s",
 	    (mask & RUN) != 0 ? "BETWEEN ? AND ?" : "= ?",
+	    (mask & UNDONE) != 0 ? " AND state <> 3" : "",
 	    (mask & PLAIN) != 0
 		? " AND form < 16 AND state < 3 AND seen(id, pool)"
 		: "");
@@ -221,8 +223,9 @@ int
 row_change(struct db *db, const struct task_change *c, bool *ret_found)
 {
 	bool mark = needs_extra(c) || is_done(c), extra;
-	int rc =
-	    change(db, c, (c->fields & COMMON) | (mark ? MARK : 0), ret_found);
+	uint32_t mask = (c->fields & COMMON) | (mark ? MARK : 0);
+	int rc = change(db, c,
+	    mask | ((c->fields & CHANGE_STATE) == 0 ? UNDONE : 0), ret_found);
 
 	if (rc == SQLITE_OK && *ret_found && mark)
 		rc = new_extra(db, c->id);

@@ -83,24 +83,49 @@ group_size(struct db *db, uint64_t group, size_t *ret)
 	return db_end(db, stmt, rc);
 }
 
+/* A member with its result. */
+static int
+put_member(struct db *db, uint64_t id, uint8_t state, struct follow_group *g)
+{
+	int rc;
+	sqlite3_stmt *stmt = db_sql(db, SQL_RESULT_GET, &rc);
+
+	if (stmt == NULL)
+		return rc;
+	sqlite3_bind_int64(stmt, 1, (int64_t)id);
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		follow_group_member(g, id, state, sqlite3_column_blob(stmt, 1),
+		    (size_t)sqlite3_column_bytes(stmt, 1),
+		    sqlite3_column_int(stmt, 0) != 0, false);
+	return db_end(db, stmt, rc);
+}
+
+/* Results may be 16 MiB each, of thousands of members: those that do not fit
+ * are not read. */
 static int
 group_results(struct db *db, uint64_t group, struct follow_group *g)
 {
-	int rc;
+	int rc, r = SQLITE_OK;
 	sqlite3_stmt *stmt = db_sql(db, SQL_GROUP_RESULTS, &rc);
 
 	if (stmt == NULL)
 		return rc;
 	sqlite3_bind_int64(stmt, 1, (int64_t)group);
-	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-		int state = sqlite3_column_int(stmt, 1);
+	while (r == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		uint64_t id = (uint64_t)sqlite3_column_int64(stmt, 0);
+		uint8_t state = (uint8_t)sqlite3_column_int(stmt, 1);
+		bool json = sqlite3_column_int(stmt, 2) != 0;
+		bool none = sqlite3_column_type(stmt, 3) == SQLITE_NULL;
+		size_t size = (size_t)sqlite3_column_int64(stmt, 3);
 
-		follow_group_member(g, (uint64_t)sqlite3_column_int64(stmt, 0),
-		    (uint8_t)state, sqlite3_column_blob(stmt, 3),
-		    (size_t)sqlite3_column_bytes(stmt, 3),
-		    sqlite3_column_int(stmt, 2) != 0, false);
+		if (none || !follow_group_fits(g, size, json))
+			follow_group_member(g, id, state, NULL, 0, json, !none);
+		else
+			r = put_member(db, id, state, g);
 	}
-	return db_end(db, stmt, rc);
+	rc = db_end(db, stmt, rc);
+	return r != SQLITE_OK ? r : rc;
 }
 
 static int

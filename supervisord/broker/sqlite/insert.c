@@ -135,8 +135,7 @@ put_index(struct db *db, enum sql which, int64_t a, int64_t b, const char *key,
 		sqlite3_bind_text(stmt, 2, key, -1, SQLITE_STATIC);
 	else
 		sqlite3_bind_int64(stmt, 2, b);
-	if (which != SQL_MEMBER_NEW)
-		sqlite3_bind_int64(stmt, 3, id);
+	sqlite3_bind_int64(stmt, 3, id);
 	return db_run(db, stmt);
 }
 
@@ -151,9 +150,6 @@ put_indices(struct db *db, const struct task_row *row, int64_t pool)
 	if (rc == SQLITE_OK && row->schedule != 0)
 		rc = put_index(
 		    db, SQL_FIRE_NEW, row->schedule, row->fire_ms, NULL, id);
-	if (rc == SQLITE_OK && row->group != 0)
-		rc = put_index(
-		    db, SQL_MEMBER_NEW, (int64_t)row->group, id, NULL, 0);
 	return rc;
 }
 

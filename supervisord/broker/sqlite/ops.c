@@ -148,6 +148,8 @@ cancel(struct store *s, struct store_op *op)
 		return rc;
 	op->change.fields |= CHANGE_STATE;
 	op->change.state = TASK_CANCELLED;
+	op->change.expires_ms =
+	    op->change.finished_ms + op->rows[0].result_ttl_ms;
 	rc = row_change(&s->db, &op->change, &found);
 	return rc != SQLITE_OK ? rc : follow_end(s, op, &op->rows[0]);
 }
@@ -276,6 +278,20 @@ save_ids(struct store_op *op)
 }
 
 static int
+new_member(struct store *s, uint64_t group, uint64_t id)
+{
+	int rc;
+	sqlite3_stmt *stmt = db_sql(&s->db, SQL_MEMBER_NEW, &rc);
+
+	if (stmt == NULL)
+		return rc;
+	sqlite3_bind_int64(stmt, 1, (int64_t)group);
+	sqlite3_bind_int64(stmt, 2, (int64_t)id);
+	return db_run(&s->db, stmt);
+}
+
+/* Who is one is remembered for what is told of them all at the end. */
+static int
 insert_members(struct store *s, struct store_op *op, int64_t *ret_open)
 {
 	int rc = SQLITE_OK;
@@ -283,20 +299,19 @@ insert_members(struct store *s, struct store_op *op, int64_t *ret_open)
 	*ret_open = 0;
 	if (!save_ids(op))
 		return SQLITE_NOMEM;
-	for (size_t i = 0; i < op->count && !db_is_fatal(rc); i++) {
+	for (size_t i = 0; i < op->count && rc == SQLITE_OK; i++) {
 		struct task_row *row = &op->rows[i];
 		uint64_t existing;
 		uint8_t state;
 
 		row->group = op->text != NULL ? op->group : row->group;
 		rc = row_insert(&s->db, row, &existing, &state);
-		if (rc != SQLITE_OK)
-			return rc;
-		if (existing == 0) {
-			++*ret_open;
-		} else {
+		if (rc == SQLITE_OK && existing != 0) {
 			row->id = existing;
 			row->state = state;
+		} else if (rc == SQLITE_OK && op->text != NULL) {
+			rc = new_member(s, op->group, row->id);
+			++*ret_open;
 		}
 	}
 	return rc;

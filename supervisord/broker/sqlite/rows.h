@@ -53,7 +53,8 @@ int row_by_key(
 bool row_is_simple(const struct task_row *row);
 int row_insert_many(
     struct db *db, const struct task_row *const rows[INSERT_MANY]);
-/* The fields of the change; *ret_found: there is such a task. */
+/* The fields of the change; *ret_found: there is such a task. One that is done
+ * is changed by another end alone. */
 int row_change(struct db *db, const struct task_change *c, bool *ret_found);
 /* The common case, in one step: only if the task has not ended, neither has
  * nor gets a row in extra, so that nothing hangs on its end either. */
