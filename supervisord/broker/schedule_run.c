@@ -420,7 +420,7 @@ void
 schedule_begin(struct schedule *s)
 {
 	if (s->id == 0)
-		s->id = store_schedule_id(s->b->store, s->name);
+		s->id = store_schedule_id(s->b->store, s->name, &s->last_task);
 	if (s->id == 0) {
 		if (!s->troubled)
 			log_warn("schedule %s waits for the store", s->name);

@@ -210,9 +210,10 @@ void store_flush(struct store *s);
  * is none to be had, the store is not well. */
 uint64_t store_new_id(struct store *s);
 
-/* The id of the schedule of that name, made if there is none. Blocks; at start
- * and reload only. 0: the store is not well. */
-uint32_t store_schedule_id(struct store *s, const char *name);
+/* The id of the schedule of that name, made if there is none, and its last
+ * task, 0: none. Blocks; at start and reload only. 0: the store is not well. */
+uint32_t store_schedule_id(
+    struct store *s, const char *name, uint64_t *ret_last);
 
 /* Operations that are not committed yet: new submits wait in line behind so
  * many. */

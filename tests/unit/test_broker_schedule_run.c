@@ -30,9 +30,10 @@ static struct {
 static struct schedule_config config;
 
 uint32_t
-store_schedule_id(struct store *s, const char *name)
+store_schedule_id(struct store *s, const char *name, uint64_t *ret_last)
 {
 	(void)s;
+	*ret_last = disk.schedule.last_task;
 	if (disk.unwell)
 		return 0;
 	snprintf(disk.schedule.name, sizeof disk.schedule.name, "%s", name);
@@ -291,6 +292,29 @@ one_that_leaves_the_config_in_the_middle_of_a_step_goes_then(void **state)
 }
 
 static void
+one_that_comes_back_knows_that_its_last_run_goes_on(void **state)
+{
+	struct rig *r = start(OVERLAP_SKIP);
+	struct hand *h = rig_hand(r, 0, "w", 2);
+
+	(void)state;
+	pass(r, MINUTE + 100);
+	assert_int_equal(h->held, 1);
+	for (size_t i = 0; i < 2; i++) {
+		r->b.schedules_count = i;
+		schedules_configure(&r->b);
+		rig_settle(r);
+	}
+	pass(r, 3 * MINUTE);
+	assert_int_equal(disk.count, 1);
+	done(r, disk.ids[0]);
+	rig_settle(r);
+	pass(r, MINUTE + 100);
+	assert_int_equal(disk.count, 2);
+	end(r);
+}
+
+static void
 a_wall_clock_that_is_set_runs_nothing_twice(void **state)
 {
 	struct rig *r = start(OVERLAP_ALLOW);
@@ -326,6 +350,8 @@ main(void)
 		    killed_at_any_step_it_runs_nothing_twice_and_leaves_nothing_out),
 		cmocka_unit_test(
 		    one_that_leaves_the_config_in_the_middle_of_a_step_goes_then),
+		cmocka_unit_test(
+		    one_that_comes_back_knows_that_its_last_run_goes_on),
 		cmocka_unit_test(a_wall_clock_that_is_set_runs_nothing_twice),
 	};
 

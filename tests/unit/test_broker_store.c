@@ -656,12 +656,13 @@ static void
 a_run_of_a_schedule_happens_once(void **state)
 {
 	struct rig *r = *state;
-	uint32_t id = store_schedule_id(r->store, "nightly");
+	uint64_t last;
+	uint32_t id = store_schedule_id(r->store, "nightly", &last);
 	uint64_t first = 0;
 
 	assert_int_not_equal(id, 0);
-	assert_int_equal(store_schedule_id(r->store, "nightly"), id);
-	assert_int_not_equal(store_schedule_id(r->store, "other"), id);
+	assert_int_equal(store_schedule_id(r->store, "nightly", &last), id);
+	assert_int_not_equal(store_schedule_id(r->store, "other", &last), id);
 	for (int i = 0; i < 3; i++) {
 		struct store_op *op = rig_op(STORE_FIRE);
 
@@ -678,6 +679,8 @@ a_run_of_a_schedule_happens_once(void **state)
 			assert_int_equal(op->existing, first);
 		store_op_free(op);
 	}
+	assert_int_equal(store_schedule_id(r->store, "nightly", &last), id);
+	assert_int_equal(last, first);
 	rig_reopen(r);
 	assert_int_equal(r->found.schedules_count, 2);
 	assert_string_equal(r->found.schedules[0].name, "nightly");

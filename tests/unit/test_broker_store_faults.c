@@ -192,7 +192,7 @@ static void
 a_missing_folder_is_waited_for(void **state)
 {
 	struct rig *r = *state;
-	uint64_t id;
+	uint64_t id, last;
 
 	snprintf(r->file, sizeof r->file, "%s/none/tasks.db", r->dir);
 	rig_open(r);
@@ -200,7 +200,7 @@ a_missing_folder_is_waited_for(void **state)
 	until(r, false);
 	assert_non_null(strstr(r->words, "No such file"));
 	assert_int_equal(store_new_id(r->store), 0);
-	assert_int_equal(store_schedule_id(r->store, "x"), 0);
+	assert_int_equal(store_schedule_id(r->store, "x", &last), 0);
 	assert_int_equal(try_submit(r, "1", &id), QERR_STORE);
 	snprintf(r->file, sizeof r->file, "%s/none", r->dir);
 	assert_int_equal(mkdir(r->file, 0700), 0);

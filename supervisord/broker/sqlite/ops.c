@@ -398,8 +398,10 @@ schedule(struct store *s, struct store_op *op)
 			return rc;
 		sqlite3_bind_text(stmt, 1, op->worker, -1, SQLITE_STATIC);
 		rc = sqlite3_step(stmt);
-		if (round == 0 && rc == SQLITE_ROW)
+		if (round == 0 && rc == SQLITE_ROW) {
 			op->schedule = (uint32_t)sqlite3_column_int64(stmt, 0);
+			op->existing = (uint64_t)sqlite3_column_int64(stmt, 1);
+		}
 		rc = db_end(&s->db, stmt, rc);
 		if (rc != SQLITE_OK || op->schedule != 0)
 			return rc;

@@ -145,12 +145,13 @@ store_new_id(struct store *s)
 }
 
 uint32_t
-store_schedule_id(struct store *s, const char *name)
+store_schedule_id(struct store *s, const char *name, uint64_t *ret_last)
 {
 	struct store_op *op = store_op_new(STORE_SCHEDULE);
 	bool answered = false;
 	uint32_t id = 0;
 
+	*ret_last = 0;
 	if (op == NULL || strlen(name) >= sizeof op->worker) {
 		store_op_free(op);
 		return 0;
@@ -164,8 +165,10 @@ store_schedule_id(struct store *s, const char *name)
 	while (!answered)
 		pthread_cond_wait(&s->told, &s->lock);
 	pthread_mutex_unlock(&s->lock);
-	if (op->error == QERR_NONE)
+	if (op->error == QERR_NONE) {
 		id = op->schedule;
+		*ret_last = op->existing;
+	}
 	store_op_free(op);
 	return id;
 }
