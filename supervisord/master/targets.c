@@ -35,8 +35,8 @@ distance(const char *a, const char *b)
 	return row[n];
 }
 
-static void
-refuse(struct request *r, const char *word)
+void
+targets_refuse(struct request *r, const char *word)
 {
 	char base[PROTO_NAME];
 	const char *best = NULL;
@@ -104,6 +104,13 @@ team_named(struct master *m, const char *word)
 	return crew_team(&m->crew, name);
 }
 
+bool
+targets_know(struct master *m, const char *word)
+{
+	return strcmp(word, "all") == 0 || team_named(m, word) != NULL ||
+	       crew_find(&m->crew, word) != NULL;
+}
+
 static bool
 add_word(struct request *r, struct targets *t, bool *seen, const char *word)
 {
@@ -123,7 +130,7 @@ add_word(struct request *r, struct targets *t, bool *seen, const char *word)
 	}
 	it = crew_find(&m->crew, word);
 	if (it == NULL) {
-		refuse(r, word);
+		targets_refuse(r, word);
 		return false;
 	}
 	add(t, seen, it);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 struct instance;
+struct master;
 struct request;
 
 struct targets {
@@ -21,5 +22,9 @@ struct targets {
 bool targets_of(struct request *r, bool required, struct targets *ret);
 
 void targets_done(struct targets *t);
+
+/* Whether the word names any; and the refusal where it does not. */
+bool targets_know(struct master *m, const char *word);
+void targets_refuse(struct request *r, const char *word);
 
 #endif

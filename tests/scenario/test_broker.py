@@ -156,6 +156,42 @@ class Settings(Case):
         eventually(lambda: "can't be used" in driver.read(rig.folder + "/broker.log"))
         self.assertEqual(len(client.call("queue")), 2)
 
+    def test_a_group_that_does_not_fit_is_refused_as_a_whole(self):
+        rig = self.rig(pool(max_queue=3), pool(name="v"))
+        client = self.client(rig)
+
+        def group(*workers):
+            return client.call("submit.group",
+                               tasks=[{"worker": w, "func": "f"} for w in workers])
+
+        for tasks in ("w" * 4, "vwwwwv"):
+            with self.assertRaises(driver.RpcError) as refused:
+                group(*tasks)
+            self.assertIn("nothing of it was accepted", str(refused.exception))
+        self.assertEqual([q["queued"] for q in client.call("queue")], [0, 0])
+        self.assertEqual(len(group(*"wvwvw")["ids"]), 5)
+        with self.assertRaises(driver.RpcError):
+            group("w")
+        self.assertEqual(sorted(q["queued"] for q in client.call("queue")), [2, 3])
+        rig.kill()
+        rig.start()
+        client = self.client(rig)
+        self.assertEqual(sorted(q["queued"] for q in client.call("queue")), [2, 3])
+
+    def test_why_tells_of_tasks_whose_worker_has_left_the_config(self):
+        rig = self.rig(pool(), pool(name="v"))
+        client = self.client(rig)
+        for delay in (0, 60):
+            client.call("submit", worker="v", func="f", delay=delay)
+        rig.config["pools"] = [pool()]
+        rig.tell_config()
+        eventually(lambda: not client.call("queue", worker="v")[0]["configured"])
+        for name in "v", "v:0":
+            text = client.call("why", instance=name)["text"]
+            self.assertIn("2 tasks wait for v, which is not in the config", text)
+        with self.assertRaises(driver.RpcError):
+            client.call("why", instance="u")
+
     def test_threads_tell_their_task_and_who_is_stuck(self):
         rig = self.rig(pool(threads=2, grace_ms=60000))
         worker = rig.worker("w:0", threads=2).hello()

@@ -51,6 +51,11 @@ class Gone(test_queue.Queue):
         self.assertIn(words, sup.ctl_ok("reload"))
         self.assertIn(words, sup.ctl_ok("queue"))
         self.assertIn(words, sup.ctl_ok("queue", "goes"))
+        for target in "goes", "goes:0":
+            self.assertIn(words, sup.ctl_ok("why", target))
+        status, _out, err = sup.ctl("why", "gone")
+        self.assertEqual((status, "no such target" in err), (4, True))
+        self.assertEqual(sup.ctl("why", "stays", "goes")[0], 4)
         rows = json.loads(sup.ctl_ok("queue", "--json"))
         self.assertEqual({r["worker"]: r["configured"] for r in rows},
                          {"stays": True, "goes": False})

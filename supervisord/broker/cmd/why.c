@@ -94,17 +94,24 @@ tell_pool(const struct pool_stats *stats, void *arg)
 	struct story *s = arg;
 	unsigned long long queued = stats->counts[TASK_QUEUED];
 
+	/* Those due later may wait for ever, too. */
+	if (!stats->configured)
+		queued += stats->counts[TASK_SCHEDULED];
 	if (stats->paused)
 		buf_fmt(&s->text, "The queue of %s is paused%s%s.\n",
 		    stats->worker,
 		    stats->paused_words[0] != '\0' ? ": " : " by command",
 		    stats->paused_words);
-	if (!stats->configured)
-		buf_fmt(&s->text, "%s is not in the config.\n", stats->worker);
 	if (queued > 0)
-		buf_fmt(&s->text, "%llu task%s wait%s for %s.\n", queued,
+		buf_fmt(&s->text, "%llu task%s wait%s for %s%s.\n", queued,
 		    queued == 1 ? "" : "s", queued == 1 ? "s" : "",
-		    stats->worker);
+		    stats->worker,
+		    stats->configured
+			? ""
+			: ", which is not in the config: until a reload brings "
+			  "it back, or until they are cancelled");
+	else if (!stats->configured)
+		buf_fmt(&s->text, "%s is not in the config.\n", stats->worker);
 	if (stats->shared)
 		tell_store(&s->text, s->b);
 }
@@ -169,6 +176,7 @@ why_instance(struct call *c, const char *instance)
 	    colon != NULL ? (size_t)(colon - instance) : strlen(instance);
 	struct store_op *op = store_op_new(STORE_LIST);
 	struct story *s = calloc(1, sizeof *s);
+	const struct pool_config *pool;
 
 	c->own = s;
 	if (op == NULL || s == NULL) {
@@ -190,7 +198,8 @@ why_instance(struct call *c, const char *instance)
 	if (colon != NULL)
 		tell_hand(s, hands_find(c->b, instance));
 	core_stats(c->b, op->worker, tell_pool, s);
-	op->shared = broker_pool(c->b, op->worker)->shared;
+	pool = broker_pool(c->b, op->worker);
+	op->shared = pool != NULL && pool->shared;
 	op->states = 1U << TASK_DEAD;
 	op->limit = DEAD_SHOWN;
 	op->done = dead_found;

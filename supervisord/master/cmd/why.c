@@ -215,13 +215,67 @@ ask(struct master *m, const struct instance *it, struct one *one)
 		answers_tail_arrived(m, cookie, "", 0);
 }
 
+/* --- a worker that is no more --------------------------------------------- */
+
+/* The only target, if it is one. */
+static const char *
+only_target(const struct request *r)
+{
+	const json_t *words = json_object_get(r->params, "targets");
+
+	return json_array_size(words) == 1
+		   ? json_string_value(json_array_get(words, 0))
+		   : NULL;
+}
+
+static void
+gone_arrived(void *arg, const char *text, size_t size)
+{
+	static const char *const none[] = { "state", "since", "reason",
+		"last_exit", "last_lines", "next_try_in" };
+	struct request *r = arg;
+	const char *name = only_target(r);
+	struct buf b;
+
+	if (size == 0) {
+		targets_refuse(r, name);
+		return;
+	}
+	buf_init(&b);
+	jw_array(&b);
+	jw_object(&b);
+	jw_kv_string(&b, "name", name);
+	for (size_t i = 0; i < N_ELEMENTS(none); i++)
+		jw_kv_null(&b, none[i]);
+	jw_key(&b, "text");
+	jw_bytes(&b, text, size);
+	jw_object_end(&b);
+	jw_array_end(&b);
+	request_reply(r, &b);
+}
+
+/* It has left the config, but the broker may have tasks of it. */
+static bool
+ask_of_gone(struct request *r)
+{
+	const char *name = only_target(r);
+	uint32_t cookie;
+
+	if (name == NULL || targets_know(r->m, name))
+		return false;
+	cookie = answers_new_tail(r->m, gone_arrived, r);
+	if (cookie != 0 && !forward_why(r->m, name, cookie))
+		answers_tail_arrived(r->m, cookie, "", 0);
+	return true;
+}
+
 static void
 run(struct request *r)
 {
 	struct targets t;
 	struct why *why;
 
-	if (!targets_of(r, false, &t))
+	if (ask_of_gone(r) || !targets_of(r, false, &t))
 		return;
 	why = calloc(1, sizeof *why + t.count * sizeof why->ones[0]);
 	if (why == NULL) {
