@@ -75,6 +75,7 @@ defaults_apply(const struct pool_config *config, struct submission *s,
 		.group = s->group,
 		.schedule = s->schedule,
 		.fire_ms = s->fire_ms,
+		.missed = s->missed,
 	};
 	row->rank = queue_rank(
 	    due > now_ms ? due : now_ms, s->priority, config->aging_ms);

@@ -87,7 +87,8 @@ task_frames(struct buf *out, const struct task *t)
 	unsigned flags = row->json ? WIRE_JSON : 0;
 	int64_t timeout = MIN_OF(MAX_OF(row->timeout_ms, 0), UINT32_MAX);
 	struct wire_task head = { htole32(row->attempts),
-		htole32((uint32_t)timeout), htole16((uint16_t)func), 0, 0 };
+		htole32((uint32_t)timeout), htole16((uint16_t)func), 0,
+		htole32(row->missed) };
 
 	buf_reserve(out, size + size / WIRE_BODY * WIRE_HEAD + 1024);
 	frame(out, WIRE_TASK, flags | (piece < size ? WIRE_MORE : 0), row->id,

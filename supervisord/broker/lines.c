@@ -392,6 +392,8 @@ lines_task(struct buf *out, const struct task_row *row, uint32_t attempt)
 		jw_seconds(out, row->timeout_ms * NS_PER_MS);
 	else
 		jw_null(out);
+	if (row->missed > 0)
+		buf_fmt(out, ",\"missed\":%" PRIu32, row->missed);
 	buf_str(out, "}\n");
 }
 

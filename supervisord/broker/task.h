@@ -110,6 +110,7 @@ struct task_row {
 	uint32_t victims;  /* processes that died under it, not by its fault */
 	uint64_t parent, group;
 	uint32_t schedule;
+	uint32_t missed; /* due times before fire_ms that it stands for, too */
 	int64_t fire_ms;
 	char instance[PROTO_NAME]; /* that executes it or did last; "" */
 	struct body *result;       /* DONE: bytes or JSON; NULL */

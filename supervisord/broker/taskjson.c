@@ -137,6 +137,10 @@ task_put(struct buf *out, const struct broker *b, const struct task_row *row,
 	put_number(out, "group", row->group);
 	jw_kv_string(out, "schedule",
 	    row->schedule != 0 ? schedules_name(b, row) : NULL);
+	if (row->schedule != 0)
+		jw_kv_int(out, "missed", row->missed);
+	else
+		jw_kv_null(out, "missed");
 	jw_object_end(out);
 }
 

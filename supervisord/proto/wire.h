@@ -101,7 +101,7 @@ struct wire_task {
 	uint32_t timeout_ms; /* 0: none */
 	uint16_t func_size;
 	uint16_t pad;
-	uint32_t pad2;
+	uint32_t missed; /* due times of its schedule it stands for, too */
 };
 
 enum wire_submit_flags {

@@ -50,10 +50,10 @@ class Frame:
         return self.body.decode()
 
 
-def task_frames(task, func, payload, is_json, timeout_ms=0, attempt=1):
+def task_frames(task, func, payload, is_json, timeout_ms=0, attempt=1, missed=0):
     """A TASK, in pieces if it has to be."""
     func = func.encode()
-    body = TASK_HEAD.pack(attempt, timeout_ms, len(func), 0, 0) + func + payload
+    body = TASK_HEAD.pack(attempt, timeout_ms, len(func), 0, missed) + func + payload
     out = []
     for at in range(0, len(body), BODY):
         piece = body[at:at + BODY]

@@ -327,6 +327,31 @@ class Killed(Case):
         client = self.client(rig)
         eventually(lambda: client.call("queue")[0]["done"] == many, 60)
 
+    def test_a_run_that_makes_up_for_others_is_told_for_how_many(self):
+        tick = {"name": "tick", "worker": "w", "func": "f", "every_ms": 20}
+        rig = self.rig(pool(durability="process"), schedules=[tick])
+        client = self.client(rig)
+        eventually(lambda: client.call("schedules")[0]["last_task"])
+        first = client.call("schedules")[0]["last_task"]
+        self.assertEqual(client.call("task", id=first)["missed"], 0)
+        client.call("cancel", id=first)
+        rig.kill()
+        driver.let_pass(0.2)
+        rig.start()
+        worker = rig.worker("w:0")
+        lines = worker.socket.makefile("rwb")
+        self.addCleanup(lines.close)
+        lines.write(b'{"hello":1}\n')
+        lines.flush()
+        while True:
+            task = json.loads(lines.readline())
+            lines.write(b'{"done":%d,"result":1}\n' % task["task"])
+            lines.flush()
+            if "missed" in task:
+                break
+        self.assertGreater(task["missed"], 0)
+        self.assertEqual(client.insist("task", id=task["task"])["missed"], task["missed"])
+
     def test_a_task_that_never_arrived_is_sent_again(self):
         rig = self.rig()
         worker = rig.worker("w:0").hello()

@@ -117,6 +117,12 @@ class Tasks(RuntimeCase):
         hand.task(2, "time-left")
         self.assertIsNone(hand.result(2).json)
 
+    def test_a_run_that_makes_up_for_others_knows_for_how_many(self):
+        hand = self.module()
+        for task, missed in (1, 0), (2, 17), (3, 0):
+            hand.task(task, "missed", missed=missed)
+            self.assertEqual(hand.result(task).json, missed)
+
     def test_progress_is_told_and_thinned_out(self):
         hand = self.module()
         hand.task(1, "chatter", 100000)

@@ -39,6 +39,10 @@ class Commands(RuntimeCase):
         self.assertEqual(lines[5], "0")
         hand.task(13, "resize")
         self.assertTrue(hand.result(13).text.startswith("13 resize 1 none\n"))
+        hand = self.shell('printf "%s" "$SUPERVISOR_TASK_MISSED"')
+        for task, missed in (1, 0), (2, 17), (3, 0):
+            hand.task(task, "tick", missed=missed)
+            self.assertEqual(hand.result(task).json, missed)
 
     def test_variables_of_the_user_that_look_like_ours_are_kept(self):
         hand = self.shell('printf "%s" "$WORKER_CLASS $LISTEN_ADDRESS"',

@@ -178,6 +178,11 @@ a_task_is_one_line(void **state)
 	    "{\"task\":12,\"attempt\":1,\"func\":\"re\\\"size\","
 	    "\"args\":null,\"timeout\":null}\n");
 	buf_clear(&out);
+	row.missed = 17;
+	lines_task(&out, &row, 1);
+	assert_non_null(
+	    strstr(buf_text(&out), ",\"timeout\":null,\"missed\":17}\n"));
+	buf_clear(&out);
 	lines_id(&out, "cancel", 12);
 	assert_string_equal(buf_text(&out), "{\"cancel\":12}\n");
 	buf_done(&out);

@@ -332,6 +332,8 @@ a_wall_clock_that_is_set_runs_nothing_twice(void **state)
 	rig_wall += 60 * MINUTE;
 	pass(r, 100);
 	assert_int_equal(disk.count, before + 1);
+	assert_int_equal(rig_row(&r->store, disk.ids[before])->missed, 59);
+	assert_int_equal(rig_row(&r->store, disk.ids[0])->missed, 0);
 	no_due_time_twice();
 	end(r);
 }

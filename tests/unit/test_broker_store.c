@@ -39,6 +39,7 @@ a_submitted_task_is_found_again_with_all_it_has(void **state)
 	row->timeout_ms = 30000;
 	row->retries = -1;
 	row->parent = 7;
+	row->missed = 17;
 	id = rig_submit(r, row);
 	rig_reopen(r);
 	assert_int_equal(r->found.pools_count, 1);
@@ -57,6 +58,7 @@ a_submitted_task_is_found_again_with_all_it_has(void **state)
 	assert_int_equal(got->timeout_ms, 30000);
 	assert_int_equal(got->retries, -1);
 	assert_int_equal(got->parent, 7);
+	assert_int_equal(got->missed, 17);
 	assert_int_equal(got->state, TASK_QUEUED);
 	assert_null(got->error);
 	store_op_free(op);

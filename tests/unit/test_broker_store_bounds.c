@@ -136,6 +136,38 @@ members_of_a_group_nothing_follows_are_not_remembered(void **state)
 	store_op_free(group);
 }
 
+/* One whose members were kept for ever, from before that was mended. */
+static void
+a_file_of_an_earlier_version_is_brought_up(void **state)
+{
+	struct rig *r = *state;
+	struct task_row *row = rig_row(r, "a", "1");
+	struct store_op *op;
+	sqlite3 *db = NULL;
+	uint64_t id;
+
+	row->key = strdup("k");
+	id = rig_submit(r, row);
+	rig_close(r);
+	assert_int_equal(sqlite3_open(r->file, &db), 0);
+	assert_int_equal(
+	    sqlite3_exec(db,
+		"ALTER TABLE extra DROP COLUMN missed; PRAGMA user_version = 2;"
+		"INSERT INTO member VALUES (99, 1)",
+		NULL, NULL, NULL),
+	    0);
+	sqlite3_close(db);
+	rig_open(r);
+	assert_true(r->well);
+	op = rig_task(r, id);
+	assert_string_equal(op->rows[0].key, "k");
+	assert_int_equal(op->rows[0].missed, 0);
+	store_op_free(op);
+	assert_int_equal(rig_number(r, "SELECT count(*) FROM member"), 0);
+	assert_int_equal(
+	    rig_number(r, "SELECT user_version FROM pragma_user_version"), 3);
+}
+
 /* What follows them is told of so much; the others' results stay on disk. */
 static void
 results_of_a_group_that_do_not_fit_are_left_out(void **state)
@@ -257,6 +289,7 @@ main(void)
 		TEST(large_tasks_are_read_a_few_at_a_time),
 		TEST(what_expires_is_more_than_one_look_deletes),
 		TEST(members_of_a_group_nothing_follows_are_not_remembered),
+		TEST(a_file_of_an_earlier_version_is_brought_up),
 		TEST(results_of_a_group_that_do_not_fit_are_left_out),
 		TEST(words_come_too_late_for_what_is_done),
 		TEST(who_is_cancelled_is_kept_for_its_own_time),

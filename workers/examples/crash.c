@@ -134,6 +134,16 @@ time_left(struct sv_task *task)
 	sv_result_json(task, text);
 }
 
+/* How many due times of its schedule it makes up for, besides its own. */
+static void
+missed(struct sv_task *task)
+{
+	char text[16];
+
+	snprintf(text, sizeof text, "%u", sv_missed(task));
+	sv_result_json(task, text);
+}
+
 /* ---- children ---- */
 
 /* The child comes back into the runtime, as if it were the handler. */
@@ -406,6 +416,7 @@ static const struct sv_handler handlers[] = {
 	{ "hang", SV_BYTES, hang },
 	{ "sleep", SV_JSON, sleeps },
 	{ "time-left", SV_BYTES, time_left },
+	{ "missed", SV_BYTES, missed },
 	{ "fork", SV_BYTES, forks },
 	{ "fork-stays", SV_BYTES, fork_stays },
 	{ "close-all", SV_BYTES, close_all },

@@ -31,6 +31,7 @@ enum own_variable {
 	VAR_ID,
 	VAR_ATTEMPT,
 	VAR_TIMEOUT,
+	VAR_MISSED,
 	VAR_FUNC,
 	VARS
 };
@@ -143,6 +144,8 @@ set_environment(const struct thread *t, const struct job *job)
 	    (unsigned long long)job->id);
 	snprintf(the.vars[VAR_ATTEMPT], VAR_SIZE, "SUPERVISOR_TASK_ATTEMPT=%u",
 	    job->attempt);
+	snprintf(the.vars[VAR_MISSED], VAR_SIZE, "SUPERVISOR_TASK_MISSED=%u",
+	    job->missed);
 	snprintf(the.vars[VAR_FUNC], VAR_SIZE + WIRE_FUNC_MAX,
 	    "SUPERVISOR_TASK_FUNC=%s", t->task.func);
 	/* Without a limit the place is another's: an empty one would end the

@@ -132,6 +132,7 @@ frames_task(const struct frame *frame, struct frame_task *ret)
 		.id = frame->head.id,
 		.attempt = le32toh(t.attempt),
 		.timeout_ms = le32toh(t.timeout_ms),
+		.missed = le32toh(t.missed),
 		.func = (const char *)frame->body + sizeof t,
 		.func_size = t.func_size,
 		.payload = frame->body + sizeof t + t.func_size,

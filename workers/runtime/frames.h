@@ -29,7 +29,7 @@ struct frame {
 /* A TASK's body, taken apart. All borrowed from the frame. */
 struct frame_task {
 	uint64_t id;
-	uint32_t attempt, timeout_ms;
+	uint32_t attempt, timeout_ms, missed;
 	const char *func; /* func_size bytes, no NUL */
 	size_t func_size;
 	const uint8_t *payload;

@@ -45,7 +45,7 @@ enum {
 struct job {
 	struct job *next;
 	uint64_t id;
-	uint32_t attempt, timeout_ms;
+	uint32_t attempt, timeout_ms, missed;
 	const struct sv_handler *handler; /* NULL: the engine's any */
 	bool is_json, cancelled;
 	size_t size, func_size;
@@ -80,6 +80,7 @@ struct thread {
 	struct wire_slot *slot;
 	bool in_task;     /* read and written by the thread itself only */
 	int64_t deadline; /* 0: none */
+	uint32_t missed;
 	/* the answer so far */
 	uint8_t answer; /* WIRE_DONE, WIRE_FAILED or 0 */
 	uint8_t answer_flags;

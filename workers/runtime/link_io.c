@@ -114,6 +114,7 @@ job_new(const struct frame_task *t)
 		.id = t->id,
 		.attempt = t->attempt,
 		.timeout_ms = t->timeout_ms,
+		.missed = t->missed,
 		.is_json = t->is_json,
 		.size = t->size,
 		.func_size = t->func_size,

@@ -42,6 +42,7 @@ task_begin(struct thread *t, const struct job *job)
 	t->answer = 0;
 	t->answer_flags = 0;
 	t->small_size = 0;
+	t->missed = job->missed;
 	t->deadline =
 	    job->timeout_ms > 0 ? t->began + job->timeout_ms * NS_PER_MS : 0;
 	__atomic_store_n(&t->in_task, true, __ATOMIC_RELEASE);
@@ -280,6 +281,14 @@ sv_time_left(const struct sv_task *task)
 		return INFINITY;
 	left = t->deadline - clock_mono();
 	return left > 0 ? (double)left / (double)NS_PER_SEC : 0;
+}
+
+unsigned
+sv_missed(const struct sv_task *task)
+{
+	const struct thread *t = thread_of(task);
+
+	return t != NULL ? t->missed : 0;
 }
 
 void

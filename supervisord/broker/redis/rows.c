@@ -52,6 +52,7 @@ static const struct column {
 	COLUMN("g", UINT64, group),
 	COLUMN("fm", INT64, fire_ms),
 	COLUMN("sm", UINT32, schedule),
+	COLUMN("mi", UINT32, missed),
 	COLUMN("n", UINT32, attempts),
 	COLUMN("fl", UINT32, failures),
 	COLUMN("cr", UINT32, crashes),
@@ -70,7 +71,7 @@ static const struct column {
 #undef COLUMN
 };
 
-#define WRITTEN 24 /* of them, by row_encode */
+#define WRITTEN 25 /* of them, by row_encode */
 
 /* --- there ---------------------------------------------------------------- */
 

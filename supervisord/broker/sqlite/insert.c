@@ -91,7 +91,7 @@ put_extra(struct db *db, const struct task_row *row)
 {
 	const int64_t n[] = { (int64_t)row->id, (int64_t)row->parent,
 		(int64_t)row->group, row->schedule, row->fire_ms, row->failures,
-		row->crashes, row->victims };
+		row->crashes, row->victims, row->missed };
 	int at = 1, rc;
 	sqlite3_stmt *stmt = db_sql(db, SQL_EXTRA_PUT, &rc);
 

@@ -60,6 +60,7 @@ read_extra(sqlite3_stmt *stmt, struct task_row *row)
 	row->failures = (uint32_t)sqlite3_column_int64(stmt, c++);
 	row->crashes = (uint32_t)sqlite3_column_int64(stmt, c++);
 	row->victims = (uint32_t)sqlite3_column_int64(stmt, c++);
+	row->missed = (uint32_t)sqlite3_column_int64(stmt, c++);
 	return text_of(stmt, c, &row->key) &&
 	       text_of(stmt, c + 1, &row->limit_key) &&
 	       text_of(stmt, c + 2, &row->error) &&

@@ -97,7 +97,12 @@ static const char step_view[] =
     " LEFT JOIN schedule s ON s.id = x.schedule;";
 /* clang-format on */
 
-static const char *const steps[] = { step_tables, step_view };
+/* Groups without a `then` left their members there. */
+static const char step_missed[] =
+    "ALTER TABLE extra ADD COLUMN missed INTEGER NOT NULL DEFAULT 0;"
+    "DELETE FROM member WHERE grp NOT IN (SELECT id FROM grp);";
+
+static const char *const steps[] = { step_tables, step_view, step_missed };
 
 static const struct schema schema = { APPLICATION, N_ELEMENTS(steps), steps };
 

@@ -130,6 +130,13 @@ bool sv_cancelled(const struct sv_task *task);
 double sv_time_left(const struct sv_task *task);
 
 /*
+ * Of a run of a schedule (supervisord.cfg(5)): how many due times before its
+ * own it stands for, as they passed while supervisord was down or the run
+ * before went on. 0 for any other task.
+ */
+unsigned sv_missed(const struct sv_task *task);
+
+/*
  * Tells how far the task is: share from 0 to 1, or negative for unknown; text
  * may be NULL. Whoever waits for the task sees it. More than about 20 a second
  * are thinned out.
