@@ -253,6 +253,10 @@ stream_set_sink(const struct msg_sink *m, const char *path)
 
 	if (s == NULL)
 		return -ENOMEM;
+	/* So far nothing of its pipes is in there. */
+	if (s->sink == NULL && m->kind == SINK_FILE &&
+	    (m->flags & SINK_FRESH) != 0)
+		last_mark(path, &s->exit);
 	sink = sink_take(m, path);
 	if (sink == NULL) {
 		free_if_gone(s);

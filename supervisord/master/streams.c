@@ -65,14 +65,15 @@ streams_path(const struct master *m, const struct instance *it, bool err,
 }
 
 static void
-set_stream(struct master *m, const struct instance *it, bool err)
+set_stream(struct master *m, const struct instance *it, bool err, bool fresh)
 {
 	const struct output *o =
 	    err ? &it->team->worker->err : &it->team->worker->out;
 	struct msg_sink msg = {
 		.kind = SINK_NULL,
 		.flags = (o->compress ? SINK_COMPRESS : 0U) |
-			 (o->timestamps ? SINK_TIMESTAMPS : 0U),
+			 (o->timestamps ? SINK_TIMESTAMPS : 0U) |
+			 (fresh ? SINK_FRESH : 0U),
 		.keep = o->keep,
 		.max_size = o->max_size,
 	};
@@ -93,13 +94,21 @@ is_piped(const struct output *o)
 	return o->kind == OUTPUT_FILE || o->kind == OUTPUT_SYSLOG;
 }
 
+/* fresh: what its files have is not the present process's, nor the next one's.
+ */
+static void
+set(struct master *m, const struct instance *it, bool fresh)
+{
+	if (is_piped(&it->team->worker->out))
+		set_stream(m, it, false, fresh);
+	if (is_piped(&it->team->worker->err))
+		set_stream(m, it, true, fresh);
+}
+
 void
 streams_set(struct master *m, const struct instance *it)
 {
-	if (is_piped(&it->team->worker->out))
-		set_stream(m, it, false);
-	if (is_piped(&it->team->worker->err))
-		set_stream(m, it, true);
+	set(m, it, !it->row->life.alive);
 }
 
 static void
@@ -242,6 +251,8 @@ streams_connect(struct master *m, int logger_pid)
 	struct team *team, *tmp;
 	char home[PATH_MAX];
 	int pair[2], r = channel_pair(pair);
+	/* Before the first there was none who could have read anything. */
+	bool first = m->hello.first && m->logger_pid == 0;
 	unsigned i;
 
 	m->logger_pid = logger_pid;
@@ -260,7 +271,7 @@ streams_connect(struct master *m, int logger_pid)
 	peer_send(&m->logger, MSG_HOME, NULL, home, strlen(home) + 1, -1);
 	set_own(m);
 	CREW_FOREACH(&m->crew, team, tmp, i, it)
-	streams_set(m, it);
+	set(m, it, !it->row->life.alive || (first && !it->row->adopted));
 }
 
 void

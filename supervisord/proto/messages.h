@@ -196,7 +196,8 @@ enum sink_kind {
 
 enum sink_flags {
 	SINK_COMPRESS = 1,
-	SINK_TIMESTAMPS = 2
+	SINK_TIMESTAMPS = 2,
+	SINK_FRESH = 4 /* what is in the file is of earlier processes */
 };
 
 struct msg_sink {
@@ -208,7 +209,8 @@ struct msg_sink {
 	int64_t max_size; /* bytes; 0: never rotated */
 };
 
-/* Only what was written since the last question of this kind. */
+/* Only what was written since the last question of this kind, or since a first
+ * SINK_FRESH. */
 #define TAIL_OF_EXIT 0x80000000U
 
 struct msg_tail {

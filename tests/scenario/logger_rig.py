@@ -163,10 +163,13 @@ class Logger:
                     return s
             self.receive()
 
-    def tail(self, name, lines=10):
+    def tail_of_exit(self, name, lines=10):
+        return self.tail(name, lines, 0x80000000)
+
+    def tail(self, name, lines=10, kind_of=0):
         self.cookie += 1
         self.master.send(pack(TAIL, struct.pack(
-            "=" + NAME + "II", name.encode(), self.cookie, lines)))
+            "=" + NAME + "II", name.encode(), self.cookie, lines | kind_of)))
         while True:
             kind, body, tail = self.receive()
             if kind != TAIL_IS:

@@ -116,6 +116,26 @@ class Files(Case):
         self.assertEqual(logger.tail("web:0"), b"three\n")
         self.assertEqual(read(self.path("moved")), b"one\ntwo\n")
 
+    def test_last_lines_of_an_exit_are_its_own(self):
+        with open(self.path(), "wb") as f:
+            f.write(b"of a run before\n")
+        for fresh in True, False:
+            logger = self.logger()
+            stream = self.stream()
+            logger.pipe(stream)
+            stream.write(b"one\n")
+            logger.sink("web:0", self.path(), flags=4 if fresh else 0)
+            before = b"" if fresh else b"of a run before\none\ntwo\nthree\n"
+            self.assertEqual(logger.tail_of_exit("web:0"), before + b"one\n")
+            stream.write(b"two\n")
+            self.assertEqual(logger.tail_of_exit("web:0"), b"two\n")
+            # Nothing of it is passed over when it is set again.
+            stream.write(b"three\n")
+            logger.tail("web:0")
+            logger.sink("web:0", self.path(), flags=4)
+            self.assertEqual(logger.tail_of_exit("web:0"), b"three\n")
+            logger.kill()
+
     def test_truncated_by_others(self):
         logger, stream = self.start()
         stream.write(b"one\n")

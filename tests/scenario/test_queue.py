@@ -412,15 +412,25 @@ class Crashes(Queue):
         sup.ctl_ok("requeue", str(number))
         self.assertEqual(self.ended(sup, number)["state"], "dead")
 
+    def crashes_with_its_own_last_lines(self, sup):
+        number = self.submit(sup, "w", "crash")
+        self.assertEqual(self.ended(sup, number)["state"], "dead")
+        own = "about to crash in task %d" % number
+        words = eventually(lambda: (lambda w: w and own in w and w)(
+            self.task(sup, number)["words"]), what="words of task %d" % number)
+        self.assertEqual(words.strip().splitlines(), ["killed by SIGSEGV", own])
+
+    def test_its_last_lines_are_not_of_a_run_of_supervisord_before(self):
+        sup = self.fleet(w=worker(tasks="max_crashes = 1;"))
+        for _ in range(2):
+            self.crashes_with_its_own_last_lines(sup)
+            sup.shutdown()
+            sup.start()
+
     def test_a_dead_task_has_the_last_lines_of_its_own_process(self):
         sup = self.fleet(w=worker(tasks="max_crashes = 2;"))
-        numbers = [self.submit(sup, "w", "crash") for _ in range(3)]
-        for number in numbers:
-            self.assertEqual(self.ended(sup, number)["state"], "dead")
-            own = "about to crash in task %d" % number
-            words = eventually(lambda n=number, o=own: (lambda w: w and o in w and w)(
-                self.task(sup, n)["words"]), what="words of task %d" % number)
-            self.assertEqual(words.strip().splitlines(), ["killed by SIGSEGV", own])
+        for _ in range(3):
+            self.crashes_with_its_own_last_lines(sup)
         said = sup.ctl_ok("why", "w:0").splitlines()
         self.assertEqual(len([l for l in said if "is dead" in l]), 3, said)
         self.assertEqual(len([l for l in said if "about to crash" in l]), 6, said)
