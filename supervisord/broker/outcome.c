@@ -206,8 +206,8 @@ guilty(struct task *t, uint32_t threads, const char *words)
 	set_text(&t->row.words, words);
 	storm(p, t->row.id);
 	if (most > 0 && t->row.crashes >= most) {
-		snprintf(text, sizeof(text), "it crashed its process %u times",
-		    t->row.crashes);
+		snprintf(text, sizeof(text), "it crashed its process %u time%s",
+		    t->row.crashes, t->row.crashes == 1 ? "" : "s");
 		set_text(&t->row.error, text);
 		broker_event(p->broker, p->config.name, "task",
 		    "task %llu (%s) is dead: %s%s%.*s",

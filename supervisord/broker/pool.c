@@ -159,8 +159,9 @@ pauses(struct pool *p)
 	if (p->storm_until != 0 && p->storm_until <= c->mono) {
 		p->storm_until = 0;
 		p->paused_words[0] = '\0';
-		broker_event(p->broker, p->config.name, "queue",
-		    "hands out tasks again after a rest");
+		if (!p->paused)
+			broker_event(p->broker, p->config.name, "queue",
+			    "hands out tasks again after a rest");
 		pool_touch(p);
 	} else if (p->storm_until != 0) {
 		core_wake(c, p->storm_until);

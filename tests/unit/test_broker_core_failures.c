@@ -168,12 +168,11 @@ other_losses_cost_nothing(void **state)
 	rig_free(r);
 }
 
-static void
-a_storm_of_crashes_pauses_the_pool(void **state)
+static struct rig *
+in_a_storm(void)
 {
 	struct rig *r = one_pool();
 
-	(void)state;
 	rig_hand(r, 0, "w", 1);
 	for (unsigned i = 0; i < 6; i++) {
 		uint64_t id = submit(r, submission("w"));
@@ -188,9 +187,35 @@ a_storm_of_crashes_pauses_the_pool(void **state)
 	r->gives = 0;
 	rig_settle(r);
 	assert_int_equal(r->gives, 0);
+	return r;
+}
+
+static void
+a_storm_of_crashes_pauses_the_pool(void **state)
+{
+	struct rig *r = in_a_storm();
+
+	(void)state;
 	rig_pass(r, 9000);
 	assert_int_equal(r->gives, 0);
 	rig_pass(r, 1001);
+	assert_int_equal(r->gives, 1);
+	assert_non_null(strstr(r->event, "again after a rest"));
+	rig_free(r);
+}
+
+static void
+what_is_paused_meanwhile_stays_so_and_nobody_says_otherwise(void **state)
+{
+	struct rig *r = in_a_storm();
+
+	(void)state;
+	core_pause(&r->b, "w", true, 0, NULL, NULL);
+	rig_pass(r, 60000);
+	assert_int_equal(r->gives, 0);
+	assert_null(strstr(r->event, "again after a rest"));
+	core_pause(&r->b, "w", false, 0, NULL, NULL);
+	rig_settle(r);
 	assert_int_equal(r->gives, 1);
 	rig_free(r);
 }
@@ -400,6 +425,8 @@ main(void)
 		cmocka_unit_test(a_loner_gets_a_busy_process_emptied),
 		cmocka_unit_test(other_losses_cost_nothing),
 		cmocka_unit_test(a_storm_of_crashes_pauses_the_pool),
+		cmocka_unit_test(
+		    what_is_paused_meanwhile_stays_so_and_nobody_says_otherwise),
 		cmocka_unit_test(a_sick_store_refuses_and_what_is_done_waits),
 		cmocka_unit_test(a_change_the_store_missed_is_made_good),
 		cmocka_unit_test(
