@@ -44,6 +44,12 @@ scale_tick(struct pool *p)
 		core_wake(c, p->scale_at);
 		return;
 	}
+	/* Without a master nobody would carry it out. */
+	if (p->broker->master.fd < 0) {
+		p->scale_at = c->mono + SCALE_AFTER;
+		core_wake(c, p->scale_at);
+		return;
+	}
 	rack_each(p, count_busy, &counts.busy);
 	/* Nobody works on what is paused, however many there are. */
 	if (!pool_open(p))

@@ -272,6 +272,12 @@ a_backlog_asks_for_more_instances(void **state)
 	for (int i = 0; i < 20; i++)
 		submit(r, submission("w"));
 	rig_settle(r);
+	/* Not while there is no master. */
+	r->b.master.fd = -1;
+	rig_pass(r, 251);
+	rig_pass(r, 5000);
+	assert_int_equal(r->scaled, 0);
+	r->b.master.fd = 0;
 	rig_pass(r, 251);
 	assert_int_equal(r->scaled, 2);
 	rig_pass(r, 1001);
