@@ -45,7 +45,8 @@ task_leave(struct task *t)
 	pool_touch(h->pool);
 }
 
-static void
+/* false: there is no memory for it now, and the task is queued again. */
+static bool
 give(struct pool *p, struct hand *h, struct task *t)
 {
 	struct core *c = p->broker->core;
@@ -70,7 +71,7 @@ give(struct pool *p, struct hand *h, struct task *t)
 			core_wake(c, c->mono + CLAIM_AFTER);
 		list_append(&c->unclaimed, &t->claim);
 	}
-	hands_give(h, t);
+	return hands_give(h, t);
 }
 
 /* --- tasks that want a process of their own ------------------------------- */
@@ -110,7 +111,8 @@ empty_hand(struct pool *p)
 	return NULL;
 }
 
-static void
+/* false: as give. */
+static bool
 serve_loners(struct pool *p)
 {
 	while (!list_empty(&p->loners)) {
@@ -119,15 +121,17 @@ serve_loners(struct pool *p)
 
 		h = empty_hand(p);
 		if (h == NULL)
-			return;
+			return true;
 		if (key_blocked(t))
 			continue;
 		if (h == p->reserved)
 			p->reserved = NULL;
-		give(p, h, t);
+		if (!give(p, h, t))
+			return false;
 	}
 	if (p->reserved != NULL)
 		reserve(p, NULL);
+	return true;
 }
 
 static void
@@ -168,7 +172,8 @@ pool_dispatch(struct pool *p)
 	if (!pool_open(p) || p->broker->finishing ||
 	    c->sick[p->config.shared].kept >= KEPT_MAX)
 		return;
-	serve_loners(p);
+	if (!serve_loners(p))
+		return;
 	while ((t = heap_top(&p->queue)) != NULL && (h = choose(p)) != NULL) {
 		/* The store has some whose turn is before (a refill brings
 		 * them). */
@@ -177,9 +182,10 @@ pool_dispatch(struct pool *p)
 			break;
 		if (t->alone) {
 			set_apart(p, t);
-			serve_loners(p);
-		} else if (!key_blocked(t)) {
-			give(p, h, t);
+			if (!serve_loners(p))
+				return;
+		} else if (!key_blocked(t) && !give(p, h, t)) {
+			return;
 		}
 	}
 }

@@ -451,7 +451,7 @@ hands_stopping(struct broker *b, const struct msg_stopping *m)
 
 /* --- from the core -------------------------------------------------------- */
 
-void
+bool
 hands_give(struct hand *h, struct task *t)
 {
 	struct broker *b = h->broker;
@@ -463,13 +463,14 @@ hands_give(struct hand *h, struct task *t)
 		log_error("%s: no memory to give it task %llu", h->name,
 		    (unsigned long long)t->row.id);
 		core_returned(b, t);
-		return;
+		return false;
 	}
 	f->hand = h;
 	f->task = t;
 	h->in->flights++;
 	hand_flight_begins(f);
 	hand_say_task(h, t);
+	return true;
 }
 
 void

@@ -62,7 +62,7 @@ void hands_adopted(
 /* For the core. give: the task is the hand's until core_done, _failed,
  * _returned or _lost; the core has put it into tasks and counted it in held.
  * Free room: threads + prefetch - held. */
-void hands_give(struct hand *h, struct task *t);
+bool hands_give(struct hand *h, struct task *t); /* false: it came back */
 void hands_cancel(struct task *t); /* the flag, then after grace the kill */
 void hands_recall(struct task *t);
 struct hand *hands_find(struct broker *b, const char *instance);

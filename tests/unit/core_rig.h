@@ -384,6 +384,7 @@ struct rig {
 	char event[512];
 	unsigned events, gives, cancels, recalls, scaled, adopted_none;
 	uint64_t last_given;
+	bool no_memory; /* hands give every task back */
 };
 
 static struct rig *rig;
@@ -426,13 +427,18 @@ broker_scale(
 
 /* A program that has the real hands defines RIG_REAL_HANDS. */
 #ifndef RIG_REAL_HANDS
-void
+bool
 hands_give(struct hand *h, struct task *t)
 {
 	rig->gives++;
 	rig->last_given = t->row.id;
+	if (rig->no_memory) {
+		core_returned(&rig->b, t);
+		return false;
+	}
 	if (rig_given != NULL)
 		rig_given(h, t);
+	return true;
 }
 
 void

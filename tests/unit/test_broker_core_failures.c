@@ -168,6 +168,38 @@ other_losses_cost_nothing(void **state)
 	rig_free(r);
 }
 
+static void
+where_no_memory_is_left_to_give_a_task_it_waits(void **state)
+{
+	struct rig *r = one_pool();
+	uint64_t id;
+
+	(void)state;
+	rig_hand(r, 0, "w", 1);
+	id = submit(r, submission("w"));
+	r->no_memory = true;
+	rig_turn(r);
+	assert_int_equal(r->gives, 1);
+	assert_int_equal(r->hands[0].held, 0);
+	assert_int_equal(find(r, id)->row.attempts, 0);
+	r->no_memory = false;
+	rig_pass(r, 100);
+	assert_int_equal(r->gives, 2);
+	assert_int_equal(find(r, id)->row.attempts, 1);
+	/* The same of one that has to run alone. */
+	r->no_memory = true;
+	core_lost(&r->b, find(r, id), LOST_GUILTY, NULL);
+	rig_turn(r);
+	assert_int_equal(r->gives, 3);
+	r->no_memory = false;
+	rig_pass(r, 100);
+	assert_int_equal(r->gives, 4);
+	done(r, id);
+	rig_settle(r);
+	assert_int_equal(r->store.rows[id].state, TASK_DONE);
+	rig_free(r);
+}
+
 static struct rig *
 in_a_storm(void)
 {
@@ -424,6 +456,8 @@ main(void)
 		    suspects_run_alone_and_two_crashes_alone_are_enough),
 		cmocka_unit_test(a_loner_gets_a_busy_process_emptied),
 		cmocka_unit_test(other_losses_cost_nothing),
+		cmocka_unit_test(
+		    where_no_memory_is_left_to_give_a_task_it_waits),
 		cmocka_unit_test(a_storm_of_crashes_pauses_the_pool),
 		cmocka_unit_test(
 		    what_is_paused_meanwhile_stays_so_and_nobody_says_otherwise),
