@@ -214,6 +214,23 @@ class Shutdown(driver.Case):
         sup.wait_empty()
         self.assertEqual(sup.ctl("status")[0], 7)
 
+    def test_the_command_waits_for_the_guardian(self):
+        """Even where a broker has something to finish behind the master, and the
+        socket is that of a second master."""
+        sup = self.supervisord('workers: { w: { command = "cat"; start_seconds = 0; tasks: { mode = "exec"; }; }; };',
+                               start=False)
+        for _ in range(3):
+            sup.start()
+            sup.ctl_ok("submit", "w", "f", "1", "--wait")
+            master = sup.process("master")
+            os.kill(master, signal.SIGKILL)
+            driver.gone(master)
+            sup.wait_up()
+            guardian = sup.guardian_pid
+            sup.ctl_ok("shutdown")
+            self.assertFalse(driver.alive(guardian))
+            self.assertEqual(sup.wait_end(), 0)
+
     def test_it_waits_for_those_that_take_their_time(self):
         sup = self.supervisord(fleet(web='command = "@P/slow-stop 600"; stop_timeout = "30s";'))
         sup.wait_stdout("web:0", "^ready")
