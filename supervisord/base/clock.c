@@ -13,6 +13,15 @@ clock_mono(void)
 }
 
 int64_t
+clock_boot(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return ts.tv_sec * NS_PER_SEC + ts.tv_nsec;
+}
+
+int64_t
 clock_wall_ms(void)
 {
 	struct timespec ts;

@@ -16,6 +16,9 @@
 /* Monotonic time in nanoseconds since boot (time suspended not counted). */
 int64_t clock_mono(void);
 
+/* The same with the time suspended: what passes elsewhere meanwhile. */
+int64_t clock_boot(void);
+
 /* Wall time in milliseconds since the epoch. */
 int64_t clock_wall_ms(void);
 

@@ -123,7 +123,7 @@ struct broker {
 	char store_words[512];
 	struct shared *shared; /* NULL: not used */
 	bool shared_well;
-	char shared_words[512];
+	char shared_words[512];      /* why it is not, or takes no new tasks */
 	char shared_name[320];       /* its URL, without a password */
 	struct shared_as *shared_as; /* how it was opened (start_shared.c) */
 	bool shared_leave;           /* what is claimed there is given back */

@@ -108,8 +108,9 @@ call_fail(struct call *c, enum queue_error e, const char *fmt, ...)
 	va_list ap;
 
 	if (fmt == NULL && e == QERR_STORE && b->store_well &&
-	    b->shared != NULL && !b->shared_well) {
-		call_fail(c, e, "the shared store can't be used now: %s",
+	    b->shared != NULL && b->shared_words[0] != '\0') {
+		call_fail(c, e, "the shared store %s now: %s",
+		    b->shared_well ? "takes no new tasks" : "can't be used",
 		    b->shared_words);
 		return;
 	}

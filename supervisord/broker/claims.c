@@ -235,6 +235,15 @@ stuck(struct pool *p, const struct room *room)
 	return p->waits_at + WAITS_MOST <= c->mono;
 }
 
+/* News of what is due comes by other ways than answers, and may be ahead of
+ * them: what is told of first counts, asking too often costs little. */
+static void
+due_by(struct pool *p, int64_t at)
+{
+	if (p->due_at == 0 || at < p->due_at)
+		p->due_at = at;
+}
+
 static void
 due_done(struct store_op *op)
 {
@@ -246,13 +255,13 @@ due_done(struct store_op *op)
 	claims_told(p, op);
 	if (op->error != QERR_NONE) {
 		put_sick(c, true);
+		due_by(p, c->mono);
 	} else {
 		p->hungry = true;
-		p->due_at = 0;
 		if (op->more)
-			p->due_at = c->mono;
+			due_by(p, c->mono);
 		else if (op->next_due_ms > 0)
-			p->due_at = c->mono + op->next_due_ms * NS_PER_MS;
+			due_by(p, c->mono + op->next_due_ms * NS_PER_MS);
 	}
 	store_op_free(op);
 	pool_touch(p);
@@ -275,6 +284,7 @@ due_ask(struct pool *p)
 		return;
 	op->limit = core_sizes.due_chunk;
 	p->due_asked = true;
+	p->due_at = 0;
 	stores_add(p->broker, op);
 }
 
@@ -344,8 +354,7 @@ claims_new(struct pool *p, const struct task_row *row)
 		p->hungry = true;
 	} else {
 		at = c->mono + MAX_OF(row->due_ms - c->wall_ms, 0) * NS_PER_MS;
-		if (p->due_at == 0 || at < p->due_at)
-			p->due_at = at;
+		due_by(p, at);
 		core_wake(c, p->due_at);
 	}
 	pool_touch(p);
@@ -481,6 +490,7 @@ core_shared_due(struct broker *b, const char *worker, int64_t in_ms)
 	core_clocks(c);
 	if (p == NULL || !p->served)
 		return;
-	p->due_at = in_ms > 0 ? c->mono + in_ms * NS_PER_MS : 0;
+	if (in_ms > 0)
+		due_by(p, c->mono + in_ms * NS_PER_MS);
 	pool_touch(p);
 }

@@ -166,8 +166,10 @@ pool_dispatch(struct pool *p)
 	struct hand *h;
 	struct task *t;
 
-	/* What is claimed may be another's by now, where its store is away. */
-	if (p->config.shared && !p->broker->shared_well)
+	/* What is claimed may be another's by now, where its store is away, or
+	 * this broker stood still. */
+	if (p->config.shared &&
+	    (!p->broker->shared_well || !shared_leased(p->broker->shared)))
 		return;
 	if (!pool_open(p) || p->broker->finishing ||
 	    c->sick[p->config.shared].kept >= KEPT_MAX)

@@ -27,19 +27,18 @@ static void
 health(void *arg, bool well, const char *words)
 {
 	struct broker *b = arg;
-	bool same = well == b->shared_well &&
-		    (well || strcmp(words, b->shared_words) == 0);
+	bool same =
+	    well == b->shared_well && strcmp(words, b->shared_words) == 0;
 
 	if (same)
 		return;
-	if (!well)
+	if (words[0] != '\0')
 		broker_event(b, "", "queue", "the shared store: %s", words);
 	else
 		broker_event(b, "", "queue", "the shared store %s is well",
 		    b->shared_name);
 	b->shared_well = well;
-	snprintf(
-	    b->shared_words, sizeof b->shared_words, "%s", well ? "" : words);
+	snprintf(b->shared_words, sizeof b->shared_words, "%s", words);
 }
 
 static void

@@ -93,6 +93,12 @@ struct task_change {
 	char *error, *words;
 };
 
+/* The most tasks that may wait of a worker. */
+struct queue_limit {
+	char worker[WORKER_NAME_MAX + 1];
+	uint32_t most;
+};
+
 struct store_op {
 	enum store_kind kind;
 	struct list link; /* the store's while it has the operation */
@@ -125,6 +131,8 @@ struct store_op {
 	int64_t fire_ms, next_fire_ms;
 	char *text; /* GROUP: the `then`; owned */
 	uint64_t group;
+	struct queue_limit *limits; /* GROUP, shared: of its workers; owned */
+	size_t limits_count;
 
 	struct task_row *rows; /* what was found, or GROUP's members; owned */
 	size_t count;

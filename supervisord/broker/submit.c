@@ -42,13 +42,13 @@ check_sizes(const struct submission *s)
 	return QERR_NONE;
 }
 
+/* Of a queue that is shared its store says so. */
 static bool
-is_full(const struct pool *p, uint64_t more)
+is_full(const struct pool *p)
 {
-	return p->config.max_queue > 0 &&
+	return p->config.max_queue > 0 && !p->config.shared &&
 	       p->counts[TASK_QUEUED] + p->counts[TASK_SCHEDULED] +
-		       p->told[TASK_QUEUED] + p->told[TASK_SCHEDULED] +
-		       p->submitting + more >
+		       p->submitting >=
 		   p->config.max_queue;
 }
 
@@ -113,7 +113,7 @@ core_check(struct broker *b, const struct submission *s)
 	struct pool *p = NULL;
 	enum queue_error e = check(b, s, &p);
 
-	return e == QERR_NONE && is_full(p, 1) ? QERR_FULL : e;
+	return e == QERR_NONE && is_full(p) ? QERR_FULL : e;
 }
 
 /* Whether it lives in memory alone. What needs the store's help (a key, what
@@ -188,6 +188,12 @@ submitted(struct store_op *op)
 	free(w);
 }
 
+static uint32_t
+most_that_wait(const struct pool *p)
+{
+	return (uint32_t)MIN_OF(p->config.max_queue, (uint64_t)UINT32_MAX);
+}
+
 /* full: its queue is, and another of its key is all it may be. */
 static enum queue_error
 put_submit(struct task *t, bool full, core_submitted_fn *done, void *arg)
@@ -205,8 +211,7 @@ put_submit(struct task *t, bool full, core_submitted_fn *done, void *arg)
 	op->full = full;
 	op->shared = t->pool->config.shared;
 	if (op->shared)
-		op->limit = (uint32_t)MIN_OF(
-		    t->pool->config.max_queue, (uint64_t)UINT32_MAX);
+		op->limit = most_that_wait(t->pool);
 	op->done = submitted;
 	op->arg = w;
 	t->pool->submitting++;
@@ -222,8 +227,7 @@ core_submit(
 	struct pool *p = NULL;
 	struct task *t = NULL;
 	enum queue_error e = check(b, s, &p);
-	/* A shared queue's store knows how full it is. */
-	bool full = e == QERR_NONE && !p->config.shared && is_full(p, 1);
+	bool full = e == QERR_NONE && is_full(p);
 
 	core_clocks(c);
 	if (full && s->key == NULL)
@@ -343,7 +347,7 @@ group_check(
 		struct pool *p = NULL;
 
 		e = check(b, s[i], &p);
-		if (e == QERR_NONE && is_full(p, 1))
+		if (e == QERR_NONE && is_full(p))
 			e = QERR_FULL;
 		if (e == QERR_NONE && i == 0)
 			*ret_shared = p->config.shared;
@@ -375,6 +379,29 @@ group_fill(struct broker *b, struct store_op *op, struct group *g,
 	return row->id != 0;
 }
 
+/* What the shared store is to look at before it takes them: of all workers that
+ * are being submitted to. false: no memory. */
+static bool
+put_limits(struct core *c, struct store_op *op)
+{
+	struct pool *p, *next;
+
+	op->limits = calloc(HASH_COUNT(c->pools) + 1, sizeof(*op->limits));
+	if (op->limits == NULL)
+		return false;
+	HASH_ITER(hh, c->pools, p, next)
+	{
+		struct queue_limit *l = &op->limits[op->limits_count];
+
+		if (p->submitting == 0 || p->config.max_queue == 0)
+			continue;
+		memcpy(l->worker, p->config.name, sizeof(l->worker));
+		l->most = most_that_wait(p);
+		op->limits_count++;
+	}
+	return true;
+}
+
 static enum queue_error
 put_group(struct broker *b, struct submission **s, size_t count, bool shared,
     char **then, struct group *g)
@@ -384,7 +411,8 @@ put_group(struct broker *b, struct submission **s, size_t count, bool shared,
 
 	if (op != NULL)
 		op->rows = calloc(count, sizeof(*op->rows));
-	if (op == NULL || op->rows == NULL) {
+	if (op == NULL || op->rows == NULL ||
+	    (shared && !put_limits(b->core, op))) {
 		store_op_free(op);
 		return QERR_NO_MEMORY;
 	}

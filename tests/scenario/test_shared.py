@@ -229,6 +229,27 @@ class Trouble(Sharing):
         self.well(a)
         self.assertEqual(a.ctl_ok("submit", "w", "add", "[2, 2]", "--wait").split()[1], "4")
 
+    def test_one_that_is_made_unsafe_takes_nothing_new_and_runs_what_is_there(self):
+        redis = Redis(self)
+        a = self.sharing(redis.unix())
+        number = self.submit(a, "w", "polite")
+        self.begun(number)
+        waits = self.submit(a, "w", "echo", "3")
+        redis.ask("CONFIG", "SET", "appendfsync", "everysec")
+        self.assertIn("CONFIG SET appendfsync always", self.unwell(a))
+        status, _, err = a.ctl("submit", "w", "echo")
+        self.assertEqual(status, 1)
+        self.assertIn("the shared store takes no new tasks now", err)
+        self.assertIn("appendfsync", err)
+        self.assertIn("What is there is run", a.ctl_ok("why", "w:0"))
+        self.assertIn("appendfsync", a.ctl_ok("events"))
+        a.ctl_ok("cancel", str(number))
+        self.assertEqual(self.ended(a, number)["state"], "cancelled")
+        self.assertEqual(self.ended(a, waits)["result"], 3)
+        redis.ask("CONFIG", "SET", "appendfsync", "always")
+        self.well(a)
+        self.assertEqual(a.ctl_ok("submit", "w", "add", "[2, 2]", "--wait").split()[1], "4")
+
     def test_a_redis_that_throws_away_is_refused(self):
         redis = Redis(self, "--appendonly", "yes", "--appendfsync", "everysec",
                       "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")

@@ -27,6 +27,12 @@ clock_mono(void)
 }
 
 int64_t
+clock_boot(void)
+{
+	return rig_mono;
+}
+
+int64_t
 clock_wall_ms(void)
 {
 	return rig_wall;

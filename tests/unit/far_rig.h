@@ -28,6 +28,7 @@ struct shared {
 	struct list added, applied;
 	unsigned puts[STORE_KINDS];
 	bool away;
+	bool late; /* its lease is over, and nobody has noticed */
 	bool paused;
 	bool serves;
 	uint64_t watched, told_to_cancel;
@@ -50,6 +51,12 @@ shared_new_id(struct shared *s)
 	static uint64_t next = SHARED_ID_FIRST;
 
 	return s->away ? 0 : next++;
+}
+
+bool
+shared_leased(const struct shared *s)
+{
+	return !s->late;
 }
 
 void
@@ -138,6 +145,21 @@ far_submit(struct store_op *op)
 }
 
 static void
+far_group(struct store_op *op)
+{
+	uint64_t waiting = op->count;
+
+	for (unsigned i = 0; i < far.count; i++)
+		waiting += far.rows[i].row.state <= TASK_SCHEDULED;
+	if (op->limits_count > 0 && waiting > op->limits[0].most) {
+		op->error = QERR_FULL;
+		return;
+	}
+	for (size_t i = 0; i < op->count; i++)
+		far.rows[far.count++].row = rig_copy_row(&op->rows[i]);
+}
+
+static void
 far_change(struct store_op *op)
 {
 	struct far_row *f = far_find(op->change.id);
@@ -187,6 +209,9 @@ far_apply(struct store_op *op)
 	case STORE_SUBMIT:
 		far_submit(op);
 		far_count(op, op->row->worker);
+		return;
+	case STORE_GROUP:
+		far_group(op);
 		return;
 	case STORE_UPDATE:
 	case STORE_FINISH:

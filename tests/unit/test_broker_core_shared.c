@@ -419,6 +419,84 @@ tasks_of_both_stores_are_run(void **state)
 	far_free(r);
 }
 
+/* It may be that others have its tasks by now, and have run them. */
+static void
+one_that_stood_still_begins_nothing_until_it_knows_better(void **state)
+{
+	struct rig *r = far_rig();
+
+	(void)state;
+	rig_hand(r, 0, "w", 1);
+	far.late = true;
+	far_put("w");
+	core_shared_ready(&r->b, "w");
+	far_settle(r);
+	assert_int_equal(r->gives, 0);
+	far.late = false;
+	core_shared_due(&r->b, "w", 0); /* with each beat */
+	far_settle(r);
+	assert_int_equal(r->gives, 1);
+	far_free(r);
+}
+
+static void
+news_of_what_is_due_is_not_undone_by_an_older_answer(void **state)
+{
+	struct rig *r = far_rig();
+	unsigned asked;
+
+	(void)state;
+	core_shared_due(&r->b, "w", 10);
+	rig_pass(r, 10);
+	asked = far.puts[STORE_DUE];
+	assert_true(asked > 0);
+	core_shared_due(&r->b, "w", 20);
+	far_settle(r);                  /* there was none when it was asked, */
+	core_shared_due(&r->b, "w", 0); /* nor at the beat before */
+	far_pass(r, 10);
+	assert_int_equal(far.puts[STORE_DUE], asked);
+	far_pass(r, 10);
+	assert_int_equal(far.puts[STORE_DUE], asked + 1);
+	far_free(r);
+}
+
+static void
+on_group(void *arg, enum queue_error error, uint64_t group, const uint64_t *ids,
+    size_t count)
+{
+	(void)arg;
+	(void)group;
+	(void)ids;
+	(void)count;
+	told.error = error;
+}
+
+/* Only the store knows what those who share it have put there. */
+static void
+a_group_is_as_full_as_the_store_says(void **state)
+{
+	struct rig *r = far_rig();
+	struct submission *s[2] = { submission("w"), submission("w") };
+
+	(void)state;
+	r->pools[0].max_queue = 2;
+	core_configure(&r->b);
+	far_put("w");
+	far_put("w");
+	core_refresh(&r->b, NULL, on_done, NULL);
+	far_settle(r);
+	for (unsigned i = 0; i < far.count; i++)
+		far.rows[i].row.state = TASK_DONE; /* others have run them */
+	core_submit_group(&r->b, s, 2, NULL, on_group, NULL);
+	far_settle(r);
+	assert_int_equal(told.error, QERR_NONE);
+	s[0] = submission("w");
+	core_submit_group(&r->b, s, 1, NULL, on_group, NULL);
+	far_settle(r);
+	assert_int_equal(told.error, QERR_FULL);
+	far_free(r);
+}
+
 int
 main(void)
 {
@@ -438,6 +516,11 @@ main(void)
 		    a_broker_after_a_kill_goes_on_with_what_it_had),
 		cmocka_unit_test(what_follows_is_of_the_same_store),
 		cmocka_unit_test(tasks_of_both_stores_are_run),
+		cmocka_unit_test(
+		    one_that_stood_still_begins_nothing_until_it_knows_better),
+		cmocka_unit_test(
+		    news_of_what_is_due_is_not_undone_by_an_older_answer),
+		cmocka_unit_test(a_group_is_as_full_as_the_store_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

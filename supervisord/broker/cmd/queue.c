@@ -84,7 +84,8 @@ static void
 put_store(
     struct buf *b, const struct broker *broker, const struct pool_stats *s)
 {
-	bool well = s->shared ? broker->shared_well : broker->store_well;
+	bool well =
+	    s->shared ? broker->shared_words[0] == '\0' : broker->store_well;
 
 	jw_kv_string(b, "store",
 	    well        ? "ok"

@@ -79,8 +79,13 @@ static void
 tell_store(struct buf *text, const struct broker *b)
 {
 	buf_fmt(text, "Its queue is shared, in %s", b->shared_name);
-	if (b->shared_well)
+	if (b->shared_words[0] == '\0')
 		buf_str(text, ".\n");
+	else if (b->shared_well)
+		buf_fmt(text,
+		    ", which takes no new tasks now: %s. What is there is "
+		    "run.\n",
+		    b->shared_words);
 	else
 		buf_fmt(text,
 		    ", which is not to be used now: %s. No task is "

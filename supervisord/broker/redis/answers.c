@@ -3,6 +3,7 @@
 
 #ifdef WITH_HIREDIS
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,8 +12,8 @@
 #include "supervisord/broker/follow.h"
 #include "supervisord/broker/redis/shared_int.h"
 
-void
-op_forget_found(struct store_op *op)
+static void
+forget_found(struct store_op *op)
 {
 	if (op->kind != STORE_GROUP) {
 		for (size_t i = 0; i < op->count; i++)
@@ -42,15 +43,19 @@ take_rows(struct store_op *op, const redisReply *r)
 {
 	for (size_t i = 0; r != NULL && i + 1 < r->elements; i += 2) {
 		struct task_row *row = task_rows_add(&op->rows, &op->count);
+		int found =
+		    row == NULL
+			? -ENOMEM
+			: row_decode((uint64_t)reply_number(r->element[i]),
+			      r->element[i + 1], row);
 
-		if (row == NULL)
-			return false;
-		if (!row_decode((uint64_t)reply_number(r->element[i]),
-			r->element[i + 1], row)) {
-			/* No task, or no memory: as if it were not there. */
+		/* -ENOENT: somebody has deleted it. */
+		if (found < 0 && row != NULL) {
 			task_row_done(row);
 			op->count--;
 		}
+		if (found == -ENOMEM)
+			return false;
 	}
 	return true;
 }
@@ -60,9 +65,9 @@ take_one(struct store_op *op, const redisReply *r)
 {
 	struct task_row *row;
 
-	op_forget_found(op);
+	forget_found(op);
 	row = task_rows_add(&op->rows, &op->count);
-	return row != NULL && row_decode(op->change.id, r, row);
+	return row != NULL && row_decode(op->change.id, r, row) == 0;
 }
 
 /* --- followers ------------------------------------------------------------ */
@@ -76,6 +81,17 @@ drop_follower(struct store_op *op)
 		op->row = NULL;
 	}
 	op->flight.follow = false;
+}
+
+enum queue_error
+op_failed(struct store_op *op, enum queue_error e)
+{
+	drop_follower(op);
+	/* It was done; its group is found again by the next beat. */
+	if (op->flight.step >= STEP_GROUP_GET)
+		return QERR_NONE;
+	forget_found(op);
+	return e;
 }
 
 /* It is stored; `id` says whether it was new. */
@@ -262,7 +278,7 @@ cancelled(struct shared *s, struct store_op *op, const redisReply *r)
 	const redisReply *was = reply_at(r, 3);
 
 	if (!take_one(op, reply_at(r, 1)))
-		op_forget_found(op);
+		forget_found(op);
 	else if (was != NULL && was->str != NULL)
 		op->rows[0].state = (uint8_t)reply_number(was);
 	if (over != 0)
@@ -277,7 +293,7 @@ row_found(struct shared *s, struct store_op *op, const redisReply *r)
 	bool ok = take_one(op, reply_at(r, 1));
 
 	if (!ok)
-		op_forget_found(op);
+		forget_found(op);
 	shared_answered(s, op, ok ? QERR_NONE : QERR_NO_MEMORY);
 }
 
@@ -326,7 +342,7 @@ mine(struct shared *s, struct store_op *op, const redisReply *r)
 
 	take_cancels(op, rows);
 	if (!take_rows(op, rows)) {
-		op_forget_found(op);
+		forget_found(op);
 		shared_answered(s, op, QERR_NO_MEMORY);
 	} else if (more && rows != NULL && rows->elements >= 2) {
 		op->after_id =
@@ -343,7 +359,7 @@ listed(struct shared *s, struct store_op *op, const redisReply *r)
 	uint64_t go_on = (uint64_t)reply_number(reply_at(r, 1));
 
 	if (!take_rows(op, reply_at(r, 2))) {
-		op_forget_found(op);
+		forget_found(op);
 		shared_answered(s, op, QERR_NO_MEMORY);
 	} else if (go_on != 0 && op->count < op->limit) {
 		op->after_id = go_on;
@@ -472,8 +488,6 @@ op_decode(struct shared *s, struct store_op *op, const redisReply *r)
 	if (reply_is(code, "stale") || reply_is(code, "nolease"))
 		/* Somebody has deleted what the lease hangs on. */
 		link_failed(s, "the lease is lost");
-	else if (reply_is(code, "retry"))
-		shared_again(s, op);
 	else if (op->flight.step >= STEP_GROUP_GET)
 		group_step(s, op, r);
 	else if (reply_is(code, "then"))

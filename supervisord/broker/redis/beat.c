@@ -17,6 +17,8 @@
 
 #define REAP_CHUNK   200
 #define EXPIRE_CHUNK 500
+/* However long the lease is. */
+#define BEAT_MOST_MS 5000
 
 /* --- news ----------------------------------------------------------------- */
 
@@ -235,6 +237,7 @@ on_beat(redisAsyncContext *ac, void *reply, void *privdata)
 	(void)privdata;
 	if (s == NULL)
 		return;
+	s->beats--;
 	if (r->type == REDIS_REPLY_ERROR) {
 		link_error(s, r);
 		shared_pump(s);
@@ -244,6 +247,7 @@ on_beat(redisAsyncContext *ac, void *reply, void *privdata)
 		link_failed(s, "the lease had run out, others have the tasks");
 		return;
 	}
+	beat_renewed(s);
 	hear_pools(s, reply_at(r, 4));
 	over = reply_at(r, 1);
 	for (size_t i = 0; over != NULL && i < over->elements; i++)
@@ -259,14 +263,25 @@ on_beat(redisAsyncContext *ac, void *reply, void *privdata)
 static void
 on_beat_timer(struct ev_loop *loop, ev_timer *w, int revents)
 {
+	struct shared *s = w->data;
+
 	(void)loop;
 	(void)revents;
-	beat_now(w->data);
+	beat_now(s);
+	join_look_again(s);
+}
+
+void
+beat_renewed(struct shared *s)
+{
+	__atomic_store_n(&s->lease_until,
+	    s->beat_sent + s->options.lease_ms * NS_PER_MS, __ATOMIC_RELAXED);
 }
 
 void
 beat_now(struct shared *s)
 {
+	double every = (double)MIN_OF(s->options.lease_ms / 3, BEAT_MOST_MS);
 	struct served *w, *next;
 	struct resp cmd;
 
@@ -276,11 +291,18 @@ beat_now(struct shared *s)
 	resp_int(&cmd, s->options.lease_ms);
 	HASH_ITER(hh, s->served, w, next)
 	resp_str(&cmd, w->worker);
-	if (link_send(s, &cmd, on_beat, NULL) && s->beat_at == 0)
-		s->beat_at = clock_mono();
+	/* Of several on the way the first counts: by it the lease ends first.
+	 */
+	if (s->beats == 0)
+		s->beat_sent = clock_boot();
+	if (link_send(s, &cmd, on_beat, NULL)) {
+		s->beats++;
+		if (s->beat_at == 0)
+			s->beat_at = clock_mono();
+	}
 	if (!ev_is_active(&s->beat)) {
-		ev_timer_init(&s->beat, on_beat_timer, 0,
-		    (double)MAX_OF(s->options.lease_ms, 30) / 3000.);
+		ev_timer_init(
+		    &s->beat, on_beat_timer, 0, MAX_OF(every, 10.) / 1000.);
 		s->beat.data = s;
 	}
 	ev_timer_again(s->own, &s->beat);

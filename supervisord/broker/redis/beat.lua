@@ -7,10 +7,12 @@ local now = now_ms()
 local brokers = P .. 'brokers'
 call('PERSIST', P .. 'n:' .. me) -- see carried_out
 local mine = call('ZSCORE', brokers, me)
-if not mine then
+if not mine or tonumber(mine) == 0 then
 	return { 'lost' }
 end
-if tonumber(mine) < now then
+-- Since the clock of Redis was set back, too.
+local since = call('HGET', P .. 'b:' .. me, 'since')
+if tonumber(mine) < now or not since or tonumber(since) > now then
 	call('HSET', P .. 'b:' .. me, 'since', now)
 end
 call('ZADD', brokers, now + lease, me)

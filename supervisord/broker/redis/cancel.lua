@@ -3,21 +3,17 @@
 -- that is over; fourth its state then, where the row has another by now.
 local id, n = ARGV[5], ARGV[6]
 local key = P .. 't:' .. id
-local before = again and refused_before()
-if before then
-	return { before }
-end
 local row = call('HGETALL', key)
 if again then
 	local state = call('HGET', key, 'as')
 	return { state and 'ok' or 'told', row, '', state }
 end
 if #row == 0 then
-	return refused('none')
+	return { 'none' }
 end
 local worker, state, holder = unpack(call('HMGET', key, 'w', 's', 'h'))
 if state > RUNNING then
-	return refused('state')
+	return { 'state' }
 end
 carried_out()
 if holder and holder ~= '' then

@@ -9,10 +9,6 @@ local id, state, ttl, n = unpack(ARGV, 5, 8)
 local at = 9 + n -- of the follower
 local follows = ARGV[at] == '1'
 local key = P .. 't:' .. id
-local before = again and refused_before()
-if before then
-	return { before == 'then' and 'retry' or before }
-end
 if again then
 	local new = follows and call('EXISTS', P .. 't:' .. ARGV[at + 1]) == 1
 	return { 'ok', new and ARGV[at + 1] or '', '' }
@@ -20,13 +16,12 @@ end
 local worker, was, holder, group, watchers, chain =
 	unpack(call('HMGET', key, 'w', 's', 'h', 'g', 'wa', 'th'))
 if not worker then
-	return refused('none')
+	return { 'none' }
 end
 if holder ~= me then
-	return refused('lost')
+	return { 'lost' }
 end
 if chain and state == DONE and ARGV[at] == '0' then
-	refused('then')
 	return { 'then', chain }
 end
 carried_out()

@@ -93,7 +93,7 @@ fit_fsync(struct fit *f, const redisReply *r)
 }
 
 static bool
-kind_verdict(const struct fit *f, char *words, size_t size)
+is_usable(const struct fit *f, char *words, size_t size)
 {
 	if (f->loading)
 		snprintf(words, size, "it is loading its data");
@@ -111,12 +111,9 @@ kind_verdict(const struct fit *f, char *words, size_t size)
 	return false;
 }
 
-bool
-fit_verdict(const struct fit *f, char *words, size_t size)
+static bool
+is_safe(const struct fit *f, char *words, size_t size)
 {
-	words[0] = '\0';
-	if (!kind_verdict(f, words, size))
-		return false;
 	if (f->evicts)
 		snprintf(words, size,
 		    "unsafe: it drops tasks when its memory is full "
@@ -151,6 +148,15 @@ fit_verdict(const struct fit *f, char *words, size_t size)
 	else
 		return true;
 	return false;
+}
+
+enum fit_for
+fit_verdict(const struct fit *f, char *words, size_t size)
+{
+	words[0] = '\0';
+	if (!is_usable(f, words, size))
+		return FIT_FOR_NOTHING;
+	return is_safe(f, words, size) ? FIT_FOR_TASKS : FIT_UNSAFE;
 }
 
 #endif

@@ -1,8 +1,38 @@
--- Many tasks, all at once: the group's id ('' if they are none), its `then`,
--- and how many tasks come. Returns how many of them are new and, of each, the
--- id and state of the task its key is of, or '' twice.
-local group, chain, count = ARGV[5], ARGV[6], tonumber(ARGV[7])
-local at, open, found = 8, 0, {}
+-- Many tasks, all at once: the group's id ('' if they are none), its `then`, how
+-- many workers have a limit, each with the most that may wait, how many tasks
+-- come, and these. Returns how many of them are new and, of each, the id and
+-- state of the task its key is of, or '' twice.
+local group, chain, limits = ARGV[5], ARGV[6], tonumber(ARGV[7])
+local first = 9 + 2 * limits
+local count = tonumber(ARGV[first - 1])
+
+-- All or none: there is room for those that are new.
+local function full()
+	local new, seen, at = {}, {}, first
+	for _ = 1, count do
+		local worker, key = ARGV[at + 1], ARGV[at + 5]
+		local name = P .. 'k:' .. worker .. ':' .. key
+		if key == '' or not (seen[name] or call('GET', name)) then
+			new[worker] = (new[worker] or 0) + 1
+			seen[name] = key ~= ''
+		end
+		at = at + 7 + ARGV[at + 6]
+	end
+	for i = 8, first - 2, 2 do
+		local c = call('HMGET', P .. 'p:' .. ARGV[i], QUEUED, SCHEDULED)
+		local more = new[ARGV[i]] or 0
+		if more > 0 and
+			(c[1] or 0) + (c[2] or 0) + more > tonumber(ARGV[i + 1]) then
+			return true
+		end
+	end
+	return false
+end
+
+if not again and limits > 0 and full() then
+	return { 'full' }
+end
+local at, open, found = first, 0, {}
 for i = 1, count do
 	local id, worker, key = ARGV[at], ARGV[at + 1], ARGV[at + 5]
 	local other

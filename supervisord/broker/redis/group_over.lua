@@ -3,16 +3,12 @@
 local group = ARGV[5]
 local key = P .. 'g:' .. group
 local open = call('HGET', key, 'open')
-local before = again and refused_before()
-if before then
-	return { before }
-end
 if again then
 	local new = ARGV[6] == '1' and call('EXISTS', P .. 't:' .. ARGV[7]) == 1
 	return { 'ok', new and ARGV[7] or '' }
 end
 if not open or tonumber(open) > 0 then
-	return refused('none')
+	return { 'none' }
 end
 carried_out()
 local now = now_ms()

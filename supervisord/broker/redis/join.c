@@ -6,9 +6,11 @@
 
 #ifdef WITH_HIREDIS
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "supervisord/base/clock.h"
 #include "supervisord/base/log.h"
 #include "supervisord/base/util.h"
 #include "supervisord/broker/redis/shared_int.h"
@@ -47,7 +49,7 @@ on_ids(redisAsyncContext *ac, void *reply, void *privdata)
 		s->reserved = first + s->block;
 	}
 	s->ids_floor = MAX_OF(s->ids_floor, s->reserved);
-	s->ids_wanted = false;
+	s->ids_wanted = s->ids_late = false;
 	pthread_cond_broadcast(&s->told);
 	pthread_mutex_unlock(&s->lock);
 	shared_unpark(s);
@@ -147,6 +149,44 @@ link_watch_all(struct shared *s)
 
 /* --- joining -------------------------------------------------------------- */
 
+/* In a text of numbers, of SEQ_DIGITS each and in order. */
+static bool
+among(const char *done, size_t size, uint64_t seq)
+{
+	size_t low = 0, high = size / SEQ_DIGITS;
+	char text[SEQ_DIGITS + 8];
+
+	snprintf(text, sizeof text, "%0*" PRIu64, SEQ_DIGITS, seq);
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		int order = memcmp(done + mid * SEQ_DIGITS, text, SEQ_DIGITS);
+
+		if (order == 0)
+			return true;
+		if (order < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return false;
+}
+
+/* Which of what was sent was carried out, and only the answer got lost. */
+static void
+resend(struct shared *s, const char *done, size_t size)
+{
+	struct list *l, *tmp;
+
+	LIST_FOREACH(l, tmp, &s->flying) {
+		struct store_op *op = LIST_ENTRY(l, struct store_op, link);
+
+		op->flight.again =
+		    op->flight.seq != 0 && among(done, size, op->flight.seq);
+		if (!op->flight.again)
+			op->flight.seq = 0;
+	}
+}
+
 static void
 ready(struct shared *s)
 {
@@ -163,7 +203,7 @@ static void
 on_joined(redisAsyncContext *ac, void *reply, void *privdata)
 {
 	struct shared *s = link_heard(ac, reply);
-	const redisReply *r = reply;
+	const redisReply *r = reply, *done;
 
 	(void)privdata;
 	if (s == NULL)
@@ -172,13 +212,17 @@ on_joined(redisAsyncContext *ac, void *reply, void *privdata)
 		link_failed(s, "%s", r->str != NULL ? r->str : "?");
 		return;
 	}
-	shared_resend(s, (uint64_t)reply_number(reply_at(r, 1)));
+	done = reply_at(r, 1);
+	if (done != NULL && done->str != NULL)
+		resend(s, done->str, done->len);
 	s->seq = (uint64_t)reply_number(reply_at(r, 2));
+	beat_renewed(s);
 	/* Whatever was reserved before, a Redis that was put back to an earlier
 	 * state may give to others. */
 	pthread_mutex_lock(&s->lock);
 	s->next_id = s->reserved = 0;
 	s->ids_wanted = true;
+	s->ids_late = false;
 	pthread_mutex_unlock(&s->lock);
 	s->block = 0;
 	s->ids_asked = false;
@@ -194,6 +238,7 @@ join_begin(struct shared *s)
 	link_script(s, &cmd, SCRIPT_JOIN, 0, false);
 	resp_str(&cmd, s->name);
 	resp_int(&cmd, s->options.lease_ms);
+	s->beat_sent = clock_boot();
 	if (!link_send(s, &cmd, on_joined, NULL))
 		link_failed(s, "out of memory");
 }
@@ -252,15 +297,22 @@ join_load(struct shared *s)
 static void
 verdict(struct shared *s)
 {
-	char words[384];
+	char why[384], words[sizeof why + REDIS_URL_TEXT + 2];
+	enum fit_for f = fit_verdict(s->fit, why, sizeof why);
 
-	if (fit_verdict(s->fit, words, sizeof words)) {
+	if (s->state == LINK_READY && f == FIT_FOR_TASKS) {
+		shared_health(s, true, "");
+	} else if (s->state == LINK_READY && f == FIT_UNSAFE) {
+		/* It was made so while tasks were running. */
+		snprintf(words, sizeof words, "%s: %s", s->where, why);
+		shared_health(s, true, words);
+	} else if (f == FIT_FOR_TASKS) {
 		join_load(s);
-		return;
+	} else {
+		link_failed(s, "%s", why);
+		/* Somebody may mend it. */
+		link_retry(s, PAUSE_MOST);
 	}
-	link_failed(s, "%s", words);
-	/* Somebody may mend it. */
-	link_retry(s, PAUSE_MOST);
 }
 
 static void
@@ -272,10 +324,13 @@ on_info(redisAsyncContext *ac, void *reply, void *privdata)
 	(void)privdata;
 	if (s == NULL)
 		return;
-	if (r->type == REDIS_REPLY_ERROR)
+	if (r->type == REDIS_REPLY_ERROR) {
 		link_failed(s, "INFO: %s", r->str);
-	else
-		fit_info(s->fit, r);
+		return;
+	}
+	fit_info(s->fit, r);
+	if (s->options.durability != DURABLE_FULL)
+		verdict(s);
 }
 
 static void
@@ -332,6 +387,22 @@ login(struct shared *s)
 		   : words_send(s, on_plain, "AUTH", u->password, NULL);
 }
 
+/* Its answers lead to the verdict. */
+static bool
+look(struct shared *s)
+{
+	return words_send(s, on_info, "INFO", NULL, NULL) &&
+	       (s->options.durability != DURABLE_FULL ||
+		   words_send(s, on_fsync, "CONFIG", "GET", "appendfsync"));
+}
+
+void
+join_look_again(struct shared *s)
+{
+	if (s->state == LINK_READY && !look(s))
+		link_failed(s, "out of memory");
+}
+
 void
 join_check(struct shared *s)
 {
@@ -342,8 +413,7 @@ join_check(struct shared *s)
 	snprintf(db, sizeof db, "%d", s->url.db);
 	if (s->fit == NULL || !login(s) ||
 	    (s->url.db != 0 && !words_send(s, on_plain, "SELECT", db, NULL)) ||
-	    !words_send(s, on_info, "INFO", NULL, NULL) ||
-	    !words_send(s, on_fsync, "CONFIG", "GET", "appendfsync"))
+	    !look(s))
 		link_failed(s, "out of memory");
 }
 

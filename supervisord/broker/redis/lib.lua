@@ -3,8 +3,8 @@
 -- described in README.md.
 --
 -- ARGV begins alike everywhere: the prefix of channels, who calls (the hex of
--- the broker's identity), the number of the operation ('' if it only reads),
--- and '1' if it was carried out before and only the answer got lost.
+-- the broker's identity), the number of the operation (16 digits; '' if it only
+-- reads), and '1' if it was carried out before and only the answer got lost.
 -- Ids and ranks stay strings: as text Lua would round them.
 
 local call = redis.call
@@ -15,7 +15,7 @@ local FAILED, CANCELLED, DEAD = '4', '5', '6'
 
 -- What comes late by a connection that was given up: it is another's turn.
 if seq ~= '' and not again and
-	tonumber(seq) <= tonumber(call('GET', P .. 'n:' .. me) or '0') then
+	seq <= call('GETRANGE', P .. 'n:' .. me, -16, -1) then
 	return { 'stale' }
 end
 
@@ -28,24 +28,16 @@ end
 -- Has to come before all else that is written: PERSIST needs no memory, and once
 -- a script has written, a Redis that is out of memory lets it go on, so that
 -- tasks can end there.
+--
+-- Each number is remembered, not just the last: the one before it may have come
+-- to nothing (the Redis was busy, out of memory, had no scripts), and its answer
+-- may have got lost. 16384 of them are four times what is ever on the way.
 local function carried_out()
 	local key = P .. 'n:' .. me
 	call('PERSIST', key)
-	call('SET', key, seq)
-end
-
--- The operation can't be done. Remembered, for an answer that gets lost.
-local function refused(code)
-	local key = P .. 'r:' .. me
-	call('ZADD', key, seq, seq .. ' ' .. code)
-	call('ZREMRANGEBYRANK', key, 0, -20001)
-	call('EXPIRE', key, 7 * 86400)
-	return { code }
-end
-
-local function refused_before()
-	local found = call('ZRANGEBYSCORE', P .. 'r:' .. me, seq, seq)[1]
-	return found and string.match(found, '%a+$')
+	if call('APPEND', key, seq) >= 2 * 262144 then
+		call('SET', key, call('GETRANGE', key, -262144, -1))
+	end
 end
 
 local function counts(worker)

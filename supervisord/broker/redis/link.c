@@ -44,8 +44,7 @@ close_both(struct shared *s)
 {
 	s->state = LINK_OFF;
 	s->loaded = s->sub_up = s->reloading = s->ids_asked = false;
-	s->beating = false;
-	s->loads = 0;
+	s->loads = s->beats = 0;
 	s->outstanding = 0;
 	s->beat_at = 0;
 	ev_timer_stop(s->own, &s->watch);
@@ -146,6 +145,8 @@ void
 link_script(struct shared *s, struct resp *cmd, enum script which, uint64_t seq,
     bool again)
 {
+	char number[SEQ_DIGITS + 8] = "";
+
 	resp_begin(cmd);
 	resp_str(cmd, "EVALSHA");
 	resp_add(cmd, s->sha[which], 40);
@@ -153,9 +154,8 @@ link_script(struct shared *s, struct resp *cmd, enum script which, uint64_t seq,
 	resp_str(cmd, s->channels);
 	resp_add(cmd, s->me, HEX_ID);
 	if (seq != 0)
-		resp_uint(cmd, seq);
-	else
-		resp_str(cmd, "");
+		snprintf(number, sizeof number, "%0*" PRIu64, SEQ_DIGITS, seq);
+	resp_str(cmd, number);
 	resp_str(cmd, again ? "1" : "0");
 }
 

@@ -58,6 +58,13 @@ shared_new_id(struct shared *s)
 	return 0;
 }
 
+bool
+shared_leased(const struct shared *s)
+{
+	(void)s;
+	return false;
+}
+
 size_t
 shared_backlog(const struct shared *s)
 {

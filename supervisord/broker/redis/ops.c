@@ -100,6 +100,11 @@ group(struct shared *s, struct store_op *op, struct resp *cmd)
 	else
 		resp_str(cmd, "");
 	resp_str(cmd, op->text);
+	resp_uint(cmd, op->limits_count);
+	for (size_t i = 0; i < op->limits_count; i++) {
+		resp_str(cmd, op->limits[i].worker);
+		resp_uint(cmd, op->limits[i].most);
+	}
 	resp_uint(cmd, op->count);
 	for (size_t i = 0; i < op->count; i++)
 		row_encode(cmd, &op->rows[i], NULL, one, op->group);

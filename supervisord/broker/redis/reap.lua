@@ -8,6 +8,9 @@ if not theirs or tonumber(theirs) >= now or not may_reap(now, lease) then
 end
 local claims = P .. 'c:' .. dead
 call('PERSIST', P .. 'n:' .. me) -- see carried_out
+-- A beat that comes between two pieces does not bring it back: it has to join
+-- again, and to look what it has left.
+call('ZADD', P .. 'brokers', 0, dead)
 local ids = call('ZRANGE', claims, 0, chunk - 1)
 for _, id in ipairs(ids) do
 	call('ZREM', claims, id)

@@ -4,7 +4,8 @@ local worker, limit, bytes = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 local queue = P .. 'p:' .. worker .. ':q'
 local claims = P .. 'c:' .. me
 -- What is claimed without a lease nobody would ever give back.
-if not call('ZSCORE', P .. 'brokers', me) then
+local lease = call('ZSCORE', P .. 'brokers', me)
+if not lease or tonumber(lease) == 0 then
 	return { 'nolease' }
 end
 call('PERSIST', claims) -- see carried_out

@@ -4,16 +4,12 @@ local id, rank, failures, crashes = unpack(ARGV, 5, 8)
 local key = P .. 't:' .. id
 local worker, state, old_rank, group =
 	unpack(call('HMGET', key, 'w', 's', 'r', 'g'))
-local before = again and refused_before()
-if before then
-	return { before }
-end
 if not worker then
-	return refused('none')
+	return { 'none' }
 end
 if not again then
 	if state ~= FAILED and state ~= CANCELLED and state ~= DEAD then
-		return refused('state')
+		return { 'state' }
 	end
 	carried_out()
 	if rank == '' then

@@ -6,6 +6,7 @@
 
 #ifdef WITH_HIREDIS
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -319,21 +320,21 @@ get_field(const redisReply *name, const redisReply *v, struct task_row *row)
 	return true;
 }
 
-bool
+int
 row_decode(uint64_t id, const redisReply *r, struct task_row *row)
 {
 	if (r == NULL || r->type != REDIS_REPLY_ARRAY)
-		return false;
+		return -ENOENT;
 	row->id = id;
 	for (size_t i = 0; i + 1 < r->elements; i += 2)
 		if (!get_field(r->element[i], r->element[i + 1], row))
-			return false;
+			return -ENOMEM;
 	/* A foreign hand's state would index arrays. */
 	if (row->state >= TASK_STATES)
 		row->state = TASK_DEAD;
 	if (row->priority >= PRIORITIES)
 		row->priority = PRIORITY_LOW;
-	return row->worker[0] != '\0';
+	return row->worker[0] != '\0' ? 0 : -ENOENT;
 }
 
 #endif

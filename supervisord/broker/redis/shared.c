@@ -146,6 +146,13 @@ shared_flush(struct shared *s)
 	ev_async_send(s->own, &s->wake);
 }
 
+bool
+shared_leased(const struct shared *s)
+{
+	return clock_boot() <
+	       __atomic_load_n(&s->lease_until, __ATOMIC_RELAXED);
+}
+
 size_t
 shared_backlog(const struct shared *s)
 {
@@ -205,12 +212,14 @@ shared_new_id(struct shared *s)
 	until(ID_NS, &deadline);
 	pthread_mutex_lock(&s->lock);
 	/* Seldom more than a look: ids are reserved ahead. */
-	while (s->next_id >= s->reserved && s->well && !s->closing && r == 0) {
+	while (s->next_id >= s->reserved && s->well && !s->refuses &&
+	       !s->ids_late && !s->closing && r == 0) {
 		s->ids_wanted = true;
 		ev_async_send(s->own, &s->wake);
 		r = pthread_cond_timedwait(&s->told, &s->lock, &deadline);
 	}
-	if (s->well && s->next_id < s->reserved)
+	s->ids_late = s->ids_late || r != 0;
+	if (s->well && !s->refuses && s->next_id < s->reserved)
 		id = s->next_id++;
 	if (s->reserved - s->next_id == 1000)
 		ev_async_send(s->own, &s->wake);

@@ -19,6 +19,7 @@
  *
  *     SUBMIT    limit: most queued and scheduled tasks (QERR_FULL), 0: any
  *               number; existing as there
+ *     GROUP     limits: the same of its workers, for all of them or none
  *     UPDATE, FINISH   of a task that is claimed by this broker; else
  * QERR_LOST. UPDATE to SCHEDULED gives it back to the `due`; to QUEUED it stays
  * claimed, but with `release` others may have it CANCEL    queued by nobody:
@@ -58,8 +59,8 @@ struct shared_options {
 	void *arg;
 	/* As store_options.complete: a `then` needs defaults of its worker. */
 	bool (*complete)(struct submission *s, struct task_row *row, void *arg);
-	/* Connected and fit to be used, or not: why, for people ("" on well).
-	 */
+	/* Connected and fit to be used, or not: why, for people. Well, with
+	 * words: it has become unsafe, and new tasks are refused. */
 	void (*health)(void *arg, bool well, const char *words);
 	/* Connected, for the first time or again, or the lease was lost: what
 	 * is claimed has to be looked up (MINE). After health(true). */
@@ -93,6 +94,9 @@ void shared_watch(struct shared *s, uint64_t id, bool on);
 void shared_add(struct shared *s, struct store_op *op);
 void shared_flush(struct shared *s);
 uint64_t shared_new_id(struct shared *s); /* 0: not well, none to be had */
+/* What is claimed is still ours: it may be begun. A broker that was stopped for
+ * a while does not know better. */
+bool shared_leased(const struct shared *s);
 size_t shared_backlog(const struct shared *s);
 
 /* Carries out what was added as far as it can be, calls every `done`, closes.

@@ -21,7 +21,8 @@
 
 #include <uthash.h>
 
-#define HEX_ID (2 * SHARED_ID_BYTES)
+#define HEX_ID     (2 * SHARED_ID_BYTES)
+#define SEQ_DIGITS 16 /* of an operation's number */
 
 /* Where an operation is (op->flight.stage). */
 enum stage {
@@ -96,10 +97,11 @@ struct shared {
 	pthread_mutex_t lock;
 	pthread_cond_t told; /* answers, ids */
 	struct list waiting, answered;
-	bool well, closing, leave, give_up;
+	bool well, refuses, closing, leave, give_up;
 	bool dropped; /* news was lost for want of memory: told as `joined` */
 	uint64_t next_id, reserved; /* ids in between may be given */
 	bool ids_wanted;
+	bool ids_late; /* they were waited for in vain: not again */
 
 	/* The thread's. */
 	struct ev_loop *own;
@@ -129,7 +131,9 @@ struct shared {
 	bool ids_asked;
 	uint64_t block, ids_floor; /* highest id seen */
 	int64_t oom_said;
-	bool beating;
+	unsigned beats;      /* on the way */
+	int64_t beat_sent;   /* boot ns, the first of them, or the join */
+	int64_t lease_until; /* boot ns; written here, read there: atomic */
 };
 
 /* thread.c */
@@ -139,10 +143,8 @@ void shared_wake_init(struct shared *s);
 void shared_answered(struct shared *s, struct store_op *op, enum queue_error e);
 /* Sends what waits, as far as there is room. */
 void shared_pump(struct shared *s);
-/* The connection broke, or is there again: what was sent may have been carried
- * out, up to this number. */
+/* The connection broke. */
 void shared_broken(struct shared *s);
-void shared_resend(struct shared *s, uint64_t last);
 /* Step: the operation is sent once more, as another step. */
 void shared_again(struct shared *s, struct store_op *op);
 /* There are no ids: the operation is sent once more when there are. */
@@ -152,6 +154,7 @@ void shared_unpark(struct shared *s);
 struct store_op *shared_note(enum note note);
 void shared_tell(struct shared *s, struct store_op *note);
 void shared_tell_simple(struct shared *s, enum note note);
+/* Words on a store that is well: why it takes nothing new. */
 void shared_health(struct shared *s, bool well, const char *words);
 uint64_t shared_take_id(struct shared *s);
 /* An internal operation, as if added. */
@@ -185,31 +188,40 @@ void link_retry(struct shared *s, double pause);
 #define PAUSE_FIRST 0.1 /* s, between two tries */
 #define PAUSE_MOST  2.0
 void join_check(struct shared *s);
+void join_look_again(struct shared *s); /* is it fit yet? */
 void join_load(struct shared *s);
 void join_begin(struct shared *s);
 void link_ids(struct shared *s);
 
 /* fit.c: is this Redis fit to be used? */
+enum fit_for {
+	FIT_FOR_NOTHING,
+	FIT_UNSAFE, /* what is there may be run, nothing new is to come in */
+	FIT_FOR_TASKS
+};
+
 struct fit;
 struct fit *fit_new(enum durability durability); /* NULL: no memory */
 void fit_free(struct fit *f);
-/* Takes the answer of INFO or CONFIG GET (NULL: not allowed). */
+/* Takes the answer of INFO or CONFIG GET, which may be that it is not allowed.
+ */
 void fit_info(struct fit *f, const redisReply *r);
 void fit_fsync(struct fit *f, const redisReply *r);
-bool fit_verdict(const struct fit *f, char *words, size_t size);
+enum fit_for fit_verdict(const struct fit *f, char *words, size_t size);
 
 /* ops.c */
 /* false: no memory. */
 bool op_encode(struct shared *s, struct store_op *op, struct resp *cmd);
 /* answers.c: what came back of it: calls shared_answered or shared_again. */
 void op_decode(struct shared *s, struct store_op *op, const redisReply *r);
-void op_forget_found(struct store_op *op);
+/* It came to nothing: returns what is told of it. */
+enum queue_error op_failed(struct store_op *op, enum queue_error e);
 
 /* rows.c */
 void row_encode(struct resp *cmd, const struct task_row *row,
     const char *schedule, bool member, uint64_t group);
-/* Names and values in turn; false: no memory, or it is no task. */
-bool row_decode(uint64_t id, const redisReply *r, struct task_row *row);
+/* Names and values in turn; 0, -ENOMEM, or -ENOENT: it is no task. */
+int row_decode(uint64_t id, const redisReply *r, struct task_row *row);
 /* All but state, rank and expiry. result: NULL, or with it. */
 void row_change_encode(struct resp *cmd, const struct task_change *c,
     const struct body *result, bool json);
@@ -218,6 +230,8 @@ int64_t reply_number(const redisReply *r);
 const redisReply *reply_at(const redisReply *r, size_t i);
 
 /* beat.c */
+/* The lease was renewed by what was sent at beat_sent. */
+void beat_renewed(struct shared *s);
 void beat_now(struct shared *s);
 void beat_said(struct shared *s, const char *channel, const char *text);
 void beat_leave(struct shared *s);

@@ -87,6 +87,7 @@ shared_health(struct shared *s, bool well, const char *words)
 
 	pthread_mutex_lock(&s->lock);
 	s->well = well;
+	s->refuses = well && words[0] != '\0';
 	pthread_cond_broadcast(&s->told);
 	pthread_mutex_unlock(&s->lock);
 	if (s->told_health && s->told_well == well &&
@@ -241,20 +242,17 @@ on_reply(redisAsyncContext *ac, void *reply, void *privdata)
 
 	if (s == NULL)
 		return;
-	if (r->type == REDIS_REPLY_ERROR) {
-		if (link_error(s, r)) {
-			op->flight.seq = 0;
-			op->flight.again = false;
-			if (op->flight.stage == STAGE_SENT) {
-				op->flight.stage = STAGE_NEW;
-				s->unsent++;
-			}
-		} else {
-			op_forget_found(op);
-			shared_answered(s, op, QERR_STORE);
-		}
-	} else {
+	if (r->type != REDIS_REPLY_ERROR) {
 		op_decode(s, op, r);
+	} else {
+		/* It was not carried out. Said before link_error: when that
+		 * gives the connection up, the operation may be the loop's. */
+		op->flight.seq = 0;
+		op->flight.again = false;
+		if (!link_error(s, r))
+			shared_answered(s, op, op_failed(op, QERR_STORE));
+		else if (s->state == LINK_READY)
+			shared_again(s, op);
 	}
 	shared_pump(s);
 }
@@ -272,7 +270,7 @@ send_one(struct shared *s, struct store_op *op)
 		op->flight.seq = ++s->seq;
 	if (!op_encode(s, op, &cmd)) {
 		resp_done(&cmd);
-		settle(s, op, QERR_NO_MEMORY);
+		settle(s, op, op_failed(op, QERR_NO_MEMORY));
 		return;
 	}
 	s->unsent--;
@@ -281,7 +279,7 @@ send_one(struct shared *s, struct store_op *op)
 	s->bytes += op->flight.bytes;
 	if (!link_send(s, &cmd, on_reply, op)) {
 		op->flight.seq = 0;
-		settle(s, op, QERR_NO_MEMORY);
+		settle(s, op, op_failed(op, QERR_NO_MEMORY));
 	}
 }
 
@@ -396,21 +394,6 @@ shared_broken(struct shared *s)
 	land_all(s);
 }
 
-void
-shared_resend(struct shared *s, uint64_t last)
-{
-	struct list *l, *tmp;
-
-	LIST_FOREACH(l, tmp, &s->flying) {
-		struct store_op *op = LIST_ENTRY(l, struct store_op, link);
-
-		op->flight.again =
-		    op->flight.seq != 0 && op->flight.seq <= last;
-		if (!op->flight.again)
-			op->flight.seq = 0;
-	}
-}
-
 /* Nothing more can be done for what is on the way. */
 static void
 give_up(struct shared *s)
@@ -426,7 +409,7 @@ give_up(struct shared *s)
 		if (op->flight.stage == STAGE_NEW)
 			s->unsent--;
 		op->flight.stage = STAGE_ANSWERED;
-		op->error = QERR_STORE;
+		op->error = op_failed(op, QERR_STORE);
 	}
 	land_all(s);
 }

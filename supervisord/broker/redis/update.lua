@@ -3,13 +3,13 @@
 -- fields and these.
 local id, state, _, rank, _, n = unpack(ARGV, 5, 10)
 if again then
-	return { refused_before() or 'ok' }
+	return { 'ok' }
 end
 local key = P .. 't:' .. id
 local worker, was, holder, old_rank =
 	unpack(call('HMGET', key, 'w', 's', 'h', 'r'))
 if not worker then
-	return refused('none')
+	return { 'none' }
 end
 if tonumber(n) == 2 and ARGV[11] == 'wo' and state == '' then
 	-- Last words come when the task is another's or has ended.
@@ -18,7 +18,7 @@ if tonumber(n) == 2 and ARGV[11] == 'wo' and state == '' then
 	return { 'ok' }
 end
 if holder ~= me then
-	return refused('lost')
+	return { 'lost' }
 end
 carried_out()
 if state == '' then

@@ -1,6 +1,7 @@
 -- The caller is told of the end of these tasks. Returns those that have ended,
 -- or are not there.
 local over = {}
+call('PERSIST', P .. 'n:' .. me) -- see carried_out
 for i = 5, #ARGV do
 	local key = P .. 't:' .. ARGV[i]
 	local state, watchers = unpack(call('HMGET', key, 's', 'wa'))

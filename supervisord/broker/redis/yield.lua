@@ -2,16 +2,16 @@
 -- ARGV is that of update.lua.
 local id, state, _, rank, due, n = unpack(ARGV, 5, 10)
 if again then
-	return { refused_before() or 'ok' }
+	return { 'ok' }
 end
 local key = P .. 't:' .. id
 local worker, was, holder, old_rank, cancel =
 	unpack(call('HMGET', key, 'w', 's', 'h', 'r', 'cx'))
 if not worker then
-	return refused('none')
+	return { 'none' }
 end
 if holder ~= me then
-	return refused('lost')
+	return { 'lost' }
 end
 carried_out()
 if rank == '' then

@@ -39,6 +39,7 @@ store_op_free(struct store_op *op)
 	}
 	body_release(op->result);
 	free(op->text);
+	free(op->limits);
 	free_rows(op->rows, op->count);
 	free_rows(op->follow, op->follow_count);
 	free(op->ids);
