@@ -152,6 +152,8 @@ claim(struct pool *p, uint32_t many)
 	if (op == NULL)
 		return;
 	op->limit = MIN_OF(many, core_sizes.window_chunk);
+	op->key_concurrency = p->config.key_concurrency;
+	op->key_rate = p->config.key_rate;
 	p->hungry = false;
 	p->claiming = true;
 	stores_add(p->broker, op);
@@ -283,6 +285,8 @@ due_ask(struct pool *p)
 	if (op == NULL)
 		return;
 	op->limit = core_sizes.due_chunk;
+	op->key_concurrency = p->config.key_concurrency;
+	op->key_rate = p->config.key_rate;
 	p->due_asked = true;
 	p->due_at = 0;
 	stores_add(p->broker, op);

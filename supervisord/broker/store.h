@@ -122,6 +122,8 @@ struct store_op {
 	int64_t after_rank;
 	uint64_t after_id;
 	uint32_t limit, states;
+	uint32_t key_concurrency; /* shared REFILL, DUE: the worker's limits */
+	double key_rate;
 	int64_t now_ms, next_due_ms;
 	bool more; /* REFILL, DUE, EXPIRE: stopped at limit, or at about 8 MiB
 		    * of payload; there may be more */

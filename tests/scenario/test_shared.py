@@ -100,6 +100,38 @@ class Together(Sharing):
         self.assertEqual(status, 1)
         self.assertIn("full", err)
 
+    def test_a_group_is_refused_whole_when_it_does_not_fit(self):
+        redis = Redis(self)
+        a = self.sharing(redis.unix(), settings="processes = 0;", tasks="max_queue = 3;")
+        b = self.sharing(redis.unix(), settings="processes = 0;", tasks="max_queue = 3;")
+        self.submit(b, "w", "echo")
+        task = {"worker": "w", "func": "echo"}
+        with driver.Connection(os.path.join(a.run_dir, "tasks.sock")) as at_a:
+            with self.assertRaises(driver.RpcError) as e:
+                at_a.call("submit.group", tasks=[task] * 3)
+            self.assertEqual(e.exception.data["error"], "queue-full")
+            self.assertEqual(self.queue(b)["queued"], 1)
+            self.assertEqual(len(at_a.call("submit.group", tasks=[task] * 2)["ids"]), 2)
+        self.assertEqual(self.queue(b)["queued"], 3)
+
+    def test_a_cap_by_limit_key_counts_over_all(self):
+        redis = Redis(self)
+        options = {"settings": "processes = 2;", "tasks": "key_concurrency = 1;"}
+        a, b = self.sharing(redis.unix(), **options), self.sharing(redis.unix(), **options)
+        with driver.Connection(os.path.join(a.run_dir, "tasks.sock")) as at_a:
+            capped = [at_a.call("submit", worker="w", func="mark", args={"for": 0.1},
+                                limit_key="k")["id"] for _ in range(12)]
+            # Those of other keys do not wait behind them.
+            free = at_a.call("submit", worker="w", func="mark", args={}, limit_key="o")["id"]
+        self.ended(b, free)
+        self.assertNotEqual(self.task(b, capped[-1])["state"], "done")
+        for number in capped:
+            self.assertEqual(self.ended(b, number)["state"], "done")
+        words = [e[0] for e in self.entries() if e[1] in capped]
+        self.assertEqual(words, ["begin", "end"] * 12)
+        self.assertEqual(redis.ask("EVAL", "return #redis.call('KEYS', 'supervisord:l[qr]:*')",
+                                   "0"), ":0")
+
     def test_a_crash_is_blamed_with_its_words(self):
         redis = Redis(self)
         a = self.sharing(redis.unix(), settings="processes = 0;")

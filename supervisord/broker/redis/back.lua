@@ -2,11 +2,12 @@
 -- its supervisord, as far as anybody knows.
 local function give_back(id, victim)
 	local key = P .. 't:' .. id
-	local worker, state, rank, cancel =
-		unpack(call('HMGET', key, 'w', 's', 'r', 'cx'))
+	local worker, state, rank, cancel, limit_key =
+		unpack(call('HMGET', key, 'w', 's', 'r', 'cx', 'lk'))
 	if not worker then
 		return
 	end
+	free_slot(worker, limit_key, id)
 	if cancel then
 		end_cancelled(id, worker, state)
 		return

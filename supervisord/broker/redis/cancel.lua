@@ -11,7 +11,8 @@ end
 if #row == 0 then
 	return { 'none' }
 end
-local worker, state, holder = unpack(call('HMGET', key, 'w', 's', 'h'))
+local worker, state, holder, limit_key =
+	unpack(call('HMGET', key, 'w', 's', 'h', 'lk'))
 if state > RUNNING then
 	return { 'state' }
 end
@@ -24,6 +25,13 @@ if holder and holder ~= '' then
 end
 call('ZREM', P .. 'p:' .. worker .. ':q', id)
 call('ZREM', P .. 'p:' .. worker .. ':d', id)
+if limit_key then
+	local waits = P .. 'lq:' .. worker .. ':' .. limit_key
+	call('ZREM', waits, id)
+	if call('EXISTS', waits) == 0 then
+		call('ZREM', P .. 'p:' .. worker .. ':l', limit_key)
+	end
+end
 local over = end_cancelled(id, worker, state)
 -- as: what it was, for an answer that gets lost
 call('HSET', key, 'as', state, unpack(ARGV, 7, 6 + n))

@@ -13,8 +13,8 @@ if again then
 	local new = follows and call('EXISTS', P .. 't:' .. ARGV[at + 1]) == 1
 	return { 'ok', new and ARGV[at + 1] or '', '' }
 end
-local worker, was, holder, group, watchers, chain =
-	unpack(call('HMGET', key, 'w', 's', 'h', 'g', 'wa', 'th'))
+local worker, was, holder, group, watchers, chain, limit_key =
+	unpack(call('HMGET', key, 'w', 's', 'h', 'g', 'wa', 'th', 'lk'))
 if not worker then
 	return { 'none' }
 end
@@ -30,6 +30,7 @@ if ttl ~= '0' then
 	expires = now_ms() + ttl
 end
 call('ZREM', P .. 'c:' .. me, id)
+free_slot(worker, limit_key, id)
 call('HSET', key, 's', state, 'h', '', 'ex', expires,
 	unpack(ARGV, 9, 8 + n))
 local over = ended(id, worker, was, state, group, watchers, expires)

@@ -1,6 +1,6 @@
 -- In front of every script; behind it, where they are needed (scripts.def),
--- ends.lua, put.lua and back.lua: each function costs each time. The keys are
--- described in README.md.
+-- ends.lua, queue.lua, put.lua, slots.lua and back.lua: each function costs each
+-- time. The keys are described in README.md.
 --
 -- ARGV begins alike everywhere: the prefix of channels, who calls (the hex of
 -- the broker's identity), the number of the operation (16 digits; '' if it only

@@ -2,6 +2,8 @@
 
 #ifdef WITH_HIREDIS
 
+#include <stdio.h>
+
 #include "supervisord/base/util.h"
 #include "supervisord/broker/redis/shared_int.h"
 
@@ -163,6 +165,17 @@ group_steps(struct shared *s, struct store_op *op, struct resp *cmd)
 		row_encode(cmd, op->row, NULL, false, 0);
 }
 
+/* Of its keys. */
+static void
+limits(const struct store_op *op, struct resp *cmd)
+{
+	char rate[32];
+
+	snprintf(rate, sizeof rate, "%.17g", op->key_rate);
+	resp_uint(cmd, op->key_concurrency);
+	resp_str(cmd, rate);
+}
+
 static void
 claims(struct shared *s, struct store_op *op, struct resp *cmd)
 {
@@ -178,6 +191,8 @@ claims(struct shared *s, struct store_op *op, struct resp *cmd)
 	resp_uint(
 	    cmd, mine ? ROWS_MOST : MIN_OF(MAX_OF(op->limit, 1U), ROWS_MOST));
 	resp_int(cmd, ROWS_BYTES);
+	if (!mine)
+		limits(op, cmd);
 }
 
 static void
@@ -202,6 +217,7 @@ pool(struct shared *s, struct store_op *op, struct resp *cmd, enum script which)
 		resp_uint(cmd, op->limit > 0 && op->limit < ROWS_MOST
 				   ? op->limit
 				   : ROWS_MOST);
+		limits(op, cmd);
 	} else if (which == SCRIPT_POOL) {
 		resp_str(cmd, op->paused ? "1" : "0");
 		resp_int(cmd, op->paused_until_ms);

@@ -1,15 +1,3 @@
--- Somebody asked for more than there was: all who serve the worker are told.
-local function wake(worker)
-	if call('DEL', P .. 'p:' .. worker .. ':h') == 1 then
-		call('PUBLISH', chan .. 'p:' .. worker, 'ready')
-	end
-end
-
-local function enqueue(worker, id, rank)
-	call('ZADD', P .. 'p:' .. worker .. ':q', rank, id)
-	wake(worker)
-end
-
 local function put_off(worker, id, due)
 	local key = P .. 'p:' .. worker .. ':d'
 	call('ZADD', key, due, id)

@@ -13,7 +13,9 @@
 
 EMBED(lib)
 EMBED(ends)
+EMBED(queue)
 EMBED(put)
+EMBED(slots)
 EMBED(back)
 #define SCRIPT(NAME, name, parts) EMBED(name)
 #define SAME(NAME, name, parts)
@@ -23,8 +25,10 @@ EMBED(back)
 
 enum part {
 	ENDS = 1,
-	PUT = 2,
-	BACK = 4
+	QUEUE = 2,
+	PUT = 4,
+	SLOTS = 8,
+	BACK = 16
 };
 
 static const struct {
@@ -55,8 +59,12 @@ script_text(enum script which, struct buf *ret)
 	buf_str(ret, lua_lib);
 	if ((parts & ENDS) != 0)
 		buf_str(ret, lua_ends);
+	if ((parts & QUEUE) != 0)
+		buf_str(ret, lua_queue);
 	if ((parts & PUT) != 0)
 		buf_str(ret, lua_put);
+	if ((parts & SLOTS) != 0)
+		buf_str(ret, lua_slots);
 	if ((parts & BACK) != 0)
 		buf_str(ret, lua_back);
 	buf_str(ret, scripts[which].text);

@@ -5,8 +5,8 @@ if again then
 	return { 'ok' }
 end
 local key = P .. 't:' .. id
-local worker, was, holder, old_rank, cancel =
-	unpack(call('HMGET', key, 'w', 's', 'h', 'r', 'cx'))
+local worker, was, holder, old_rank, cancel, limit_key =
+	unpack(call('HMGET', key, 'w', 's', 'h', 'r', 'cx', 'lk'))
 if not worker then
 	return { 'none' }
 end
@@ -20,6 +20,7 @@ end
 call('HSET', key, 's', state, 'r', rank, unpack(ARGV, 11, 10 + n))
 state_changes(worker, was, state)
 call('ZREM', P .. 'c:' .. me, id)
+free_slot(worker, limit_key, id)
 call('HSET', key, 'h', '')
 if cancel then
 	end_cancelled(id, worker, state)
