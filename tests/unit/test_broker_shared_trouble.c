@@ -173,6 +173,33 @@ a_busy_redis_loses_nothing_that_was_acknowledged(void **state)
 }
 
 static void
+numbers_of_long_ago_are_forgotten(void **state)
+{
+	struct rig *r = *state;
+	int64_t size;
+
+	for (int round = 0; round < 12; round++) {
+		int unwell = r->a.unwell;
+
+		RIG_UNTIL(r, r->a.well);
+		for (int i = 0; i < 3000; i++)
+			side_post(&r->a, rig_submit_op(side_row(&r->a, "1")));
+		shared_flush(r->a.s);
+		if (round < 10) {
+			side_wait(&r->a);
+			continue;
+		}
+		rig_ask(r, "CLIENT KILL TYPE normal SKIPME yes");
+		side_wait(&r->a);
+		RIG_UNTIL(r, r->a.unwell > unwell);
+	}
+	RIG_UNTIL(r, r->a.well);
+	side_counts(&r->a, 36000, 0, 0);
+	size = ask(r, "return redis.call('STRLEN', 'supervisord:n:" A "')");
+	assert_true(size >= 262144 && size < 36000 * 16);
+}
+
+static void
 scripts_that_are_flushed_leave_room_for_more(void **state)
 {
 	struct rig *r = *state;
@@ -390,6 +417,7 @@ main(void)
 #define TWO(name) cmocka_unit_test_setup_teardown(name, setup_two, teardown)
 		ONE(what_came_to_nothing_is_not_taken_for_done),
 		ONE(a_busy_redis_loses_nothing_that_was_acknowledged),
+		ONE(numbers_of_long_ago_are_forgotten),
 		ONE(scripts_that_are_flushed_leave_room_for_more),
 		ONE(a_redis_without_room_gives_ids),
 		TWO(a_redis_without_room_tells_of_ends_and_pauses),
