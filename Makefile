@@ -157,7 +157,10 @@ $(D)/examples/%.so: workers/examples/%.c workers/include/supervisor/worker.h
 	$(SAY) MODULE $@
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g -fPIC -shared $(WARNINGS) -Iworkers/include $(CFLAGS) -o $@ $<
-# The C client: what <supervisor/client.h> declares, for other programs.
+# The C client: what <supervisor/client.h> declares, and nothing else, for other
+# programs and for modules.
+$(call objs,$(CLIENT_SRC)): PIE_CFLAGS = -fPIC -fvisibility=hidden
+$(OBJ)/supervisord/proto/wire.o: PIE_CFLAGS = -fPIC -fvisibility=hidden
 $(D)/libsupervisor.a: $(call objs,$(CLIENT_SRC)) $(OBJ)/supervisord/proto/wire.o
 	$(SAY) AR $@
 	$(Q)rm -f $@ && ar rcs $@ $^
@@ -278,6 +281,7 @@ install: all ## install below $(DESTDIR)$(PREFIX)
 	install -m 644 supervisord/supervisord.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 	install -m 644 README.md LICENSE state/SCHEMA.md supervisord/broker/TASKS.md workers/PROTOCOL.md \
 	    $(DESTDIR)$(PREFIX)/share/doc/supervisord/
+	install -D -m 644 workers/client/README.md $(DESTDIR)$(PREFIX)/share/doc/supervisord/client/README.md
 	install -D -m 644 supervisord/broker/redis/README.md $(DESTDIR)$(PREFIX)/share/doc/supervisord/redis/README.md
 	install -d $(DESTDIR)$(PREFIX)/include/supervisor $(DESTDIR)$(PREFIX)/lib/pkgconfig \
 	    $(DESTDIR)$(PREFIX)/share/man/man7 $(DESTDIR)$(PREFIX)/share/doc/supervisord/examples

@@ -5,6 +5,8 @@ nothing of it. supervisord alone, copied into an image with nothing else in it,
 is a whole init.
 """
 
+import base64
+import errno
 import os
 import shutil
 import stat
@@ -21,6 +23,7 @@ TEXTS = ["share/man/man1/supervisorctl.1", "share/man/man5/supervisord.cfg.5",
          "share/man/man8/supervisord.8", "share/doc/supervisord/README.md",
          "share/doc/supervisord/LICENSE", "share/doc/supervisord/SCHEMA.md",
          "share/doc/supervisord/TASKS.md", "share/doc/supervisord/redis/README.md",
+         "share/doc/supervisord/client/README.md",
          "share/doc/supervisord/PROTOCOL.md",
          "share/man/man7/worker.7", "lib/libsupervisor.a", "lib/pkgconfig/supervisor.pc",
          "include/supervisor/worker.h", "include/supervisor/client.h"] + [
@@ -31,6 +34,57 @@ TEXTS = ["share/man/man1/supervisorctl.1", "share/man/man5/supervisord.cfg.5",
 def files_below(folder):
     return sorted(os.path.relpath(os.path.join(at, name), folder)
                   for at, _, names in os.walk(folder) for name in names)
+
+
+# A module that is a client, too: it submits what comes next.
+MODULE = """
+#include <supervisor/client.h>
+#include <supervisor/worker.h>
+
+#include <stdio.h>
+#include <string.h>
+
+static void
+next(struct sv_task *task)
+{
+	struct sv_job job = SV_TASK("chain", "last"), other = SV_TASK("nobody", "last");
+	struct sv_client *queue;
+	struct sv_result result = { .data = NULL };
+	uint64_t id;
+	char text[256];
+	int r = sv_client_new(NULL, &queue);
+
+	if (r < 0) {
+		sv_fail(task, "no client: %s", strerror(-r));
+		return;
+	}
+	r = sv_submit(queue, &other, &id);
+	snprintf(text, sizeof text, "%d %s", r, sv_client_error(queue)->name);
+	if (sv_run(queue, &job, 20000, &result) < 0)
+		sv_fail(task, "%s", sv_client_error(queue)->words);
+	else
+		snprintf(text + strlen(text), 64, " %s", result.data);
+	sv_result(task, text, strlen(text));
+	sv_result_done(&result);
+	sv_client_free(queue);
+}
+
+static void
+last(struct sv_task *task)
+{
+	sv_result_json(task, "true");
+}
+
+static const struct sv_handler handlers[] = {
+	{ "next", SV_BYTES, next },
+	{ "last", SV_BYTES, last },
+	{ NULL, SV_JSON, NULL },
+};
+
+const struct sv_module supervisor_module = {
+	.abi = SV_ABI, .name = "chain", .handlers = handlers,
+};
+"""
 
 
 class Installed(driver.Case):
@@ -75,6 +129,27 @@ class Installed(driver.Case):
 
     def test_the_tree_runs_where_it_is(self):
         self.runs(self.tree)
+
+    def test_a_module_is_built_against_it_and_may_be_a_client(self):
+        environ = dict(os.environ, PKG_CONFIG_SYSROOT_DIR=self.dest,
+                       PKG_CONFIG_PATH=os.path.join(self.tree, "lib/pkgconfig"))
+        flags = subprocess.run(["pkg-config", "--cflags", "--libs", "supervisor"], env=environ,
+                               stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+        flags += {"asan": ["-fsanitize=address,undefined"], "tsan": ["-fsanitize=thread"]}.get(
+            FLAVOUR, [])
+        folder = self.folder()
+        source = driver.write(os.path.join(folder, "chain.c"), MODULE)
+        module = source[:-2] + ".so"
+        subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", module, source,
+                        *flags], check=True)
+        sup = self.supervisord('workers: { chain: { module = "%s"; threads = 2; processes = 1; '
+                               'tasks: {}; }; };' % module,
+                               program=os.path.join(self.tree, "bin/supervisord"))
+        sup.wait_running()
+        task = sup.rpc("submit", worker="chain", func="next", wait=True)
+        self.assertEqual(task["state"], "done", task["error"])
+        self.assertEqual(base64.b64decode(task["result"]["base64"]).decode(),
+                         "%d unknown-worker true" % -errno.EREMOTEIO)
 
     def test_the_tree_may_be_moved(self):
         other = os.path.join(self.folder(), "else where")

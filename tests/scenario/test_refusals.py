@@ -34,7 +34,7 @@ int
 main(int argc, char **argv)
 {
 	static char data[4 << 20];
-	struct sv_task task = SV_TASK(argv[2], argv[3]);
+	struct sv_job task = SV_TASK(argv[2], argv[3]);
 	const struct sv_error *e;
 	struct sv_client *c;
 	uint64_t id;

@@ -156,7 +156,7 @@ connect_client(void)
 static void
 a_task_is_submitted_and_its_result_waited_for(void **state)
 {
-	struct sv_task t = SV_TASK("web", "echo");
+	struct sv_job t = SV_TASK("web", "echo");
 	struct sv_client *c = connect_client();
 	struct sv_result r;
 	uint64_t id;
@@ -189,7 +189,7 @@ a_task_is_submitted_and_its_result_waited_for(void **state)
 static void
 large_things_come_whole(void **state)
 {
-	struct sv_task t = SV_TASK("web", "echo");
+	struct sv_job t = SV_TASK("web", "echo");
 	struct sv_client *c = connect_client();
 	char *data = malloc(1 << 20);
 	struct sv_result r;
@@ -216,7 +216,7 @@ large_things_come_whole(void **state)
 static void
 a_refusal_has_code_name_and_words(void **state)
 {
-	struct sv_task t = SV_TASK("nobody", "echo");
+	struct sv_job t = SV_TASK("nobody", "echo");
 	struct sv_client *c = connect_client();
 	const struct sv_error *e = sv_client_error(c);
 	struct sv_result r;
@@ -249,7 +249,7 @@ a_refusal_has_code_name_and_words(void **state)
 static void
 waiting_ends_when_its_time_is_over(void **state)
 {
-	struct sv_task t = SV_TASK("web", "never");
+	struct sv_job t = SV_TASK("web", "never");
 	struct sv_client *c = connect_client();
 	struct sv_result r;
 	uint64_t id;
@@ -271,13 +271,13 @@ many_are_submitted_at_once(void **state)
 	enum {
 		MANY = 20000
 	};
-	struct sv_task *all = calloc(MANY, sizeof *all);
+	struct sv_job *all = calloc(MANY, sizeof *all);
 	uint64_t *ids = calloc(MANY, sizeof *ids);
 	struct sv_client *c = connect_client();
 
 	(void)state;
 	for (int i = 0; i < MANY; i++)
-		all[i] = (struct sv_task)SV_TASK("web", "never");
+		all[i] = (struct sv_job)SV_TASK("web", "never");
 	assert_int_equal(sv_submit_many(c, all, MANY, ids), 0);
 	for (int i = 0; i < MANY; i++)
 		assert_int_equal(ids[i], i + 1);
@@ -312,7 +312,7 @@ accepted(void *arg, int error, const struct sv_error *why, uint64_t id)
 static void
 ended(void *arg, int error, const struct sv_error *why, struct sv_result *r)
 {
-	struct sv_task t = SV_TASK("web", "echo");
+	struct sv_job t = SV_TASK("web", "echo");
 	struct heard *h = arg;
 
 	(void)why;
@@ -327,7 +327,7 @@ ended(void *arg, int error, const struct sv_error *why, struct sv_result *r)
 static void
 callbacks_come_by_one_descriptor(void **state)
 {
-	struct sv_task t = SV_TASK("web", "echo");
+	struct sv_job t = SV_TASK("web", "echo");
 	struct sv_client *c = connect_client();
 	struct heard h = { .c = c };
 	struct pollfd p = { .fd = sv_client_fd(c), .events = POLLIN };
@@ -352,10 +352,10 @@ callbacks_come_by_one_descriptor(void **state)
 static void
 a_killed_broker_is_found_again(void **state)
 {
-	struct sv_task t = SV_TASK("web", "never");
+	struct sv_job t = SV_TASK("web", "never");
 	struct sv_client *c = connect_client();
 	struct heard plain = { .c = c }, keyed = { .c = c };
-	struct sv_task with_key = SV_TASK("web", "die");
+	struct sv_job with_key = SV_TASK("web", "die");
 
 	(void)state;
 	with_key.key = "order 17";
@@ -390,7 +390,7 @@ a_killed_broker_is_found_again(void **state)
 static void
 patience_ends(void **state)
 {
-	struct sv_task t = SV_TASK("web", "die");
+	struct sv_job t = SV_TASK("web", "die");
 	struct sv_client *c = connect_client();
 	struct sv_result r;
 	uint64_t id;
@@ -413,10 +413,70 @@ patience_ends(void **state)
 	assert_int_equal(sv_client_new("/", &c), -ECONNREFUSED);
 }
 
+/* As when hundreds of processes begin at once. */
+static void
+a_full_backlog_is_waited_for(void **state)
+{
+	struct sv_job t = SV_TASK("web", "echo");
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int waiting[8], n = 0;
+	struct sv_client *c;
+	struct sv_result r;
+
+	(void)state;
+	kill_broker();
+	assert_int_equal(listen(listener, 0), 0);
+	snprintf(
+	    a.sun_path, sizeof a.sun_path, "%s", getenv("SUPERVISOR_TASKS"));
+	do {
+		waiting[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	} while (connect(waiting[n++], (struct sockaddr *)&a, sizeof a) == 0);
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(sv_client_new(NULL, &c), 0);
+	start_broker();
+	assert_int_equal(sv_run(c, &t, 10000, &r), 0);
+	sv_result_done(&r);
+	sv_client_free(c);
+	while (n > 0)
+		close(waiting[--n]);
+	assert_int_equal(listen(listener, 64), 0);
+}
+
+/* It has the connection that is lost, and keeps it open. */
+static void
+a_child_of_the_caller_is_not_heard(void **state)
+{
+	struct sv_job t = SV_TASK("web", "echo");
+	struct sv_client *c = connect_client();
+	struct pollfd p = { .fd = sv_client_fd(c), .events = POLLIN };
+	struct sv_result r;
+	pid_t other;
+
+	(void)state;
+	assert_int_equal(sv_run(c, &t, 10000, &r), 0);
+	sv_result_done(&r);
+	other = fork();
+	if (other == 0) {
+		pause();
+		_exit(0);
+	}
+	kill_broker();
+	start_broker();
+	t.key = "k";
+	assert_int_equal(sv_run(c, &t, 10000, &r), 0);
+	sv_result_done(&r);
+	/* A timer of its own may be over; then there is nothing any more. */
+	assert_true(sv_client_dispatch(c, 0) >= 0);
+	assert_int_equal(poll(&p, 1, 0), 0);
+	kill(other, SIGKILL);
+	waitpid(other, NULL, 0);
+	sv_client_free(c);
+}
+
 static void *
 work(void *arg)
 {
-	struct sv_task t = SV_TASK("web", "echo");
+	struct sv_job t = SV_TASK("web", "echo");
 	struct sv_client *c = connect_client();
 	int *failures = arg;
 
@@ -464,6 +524,8 @@ main(void)
 		TEST(callbacks_come_by_one_descriptor),
 		TEST(a_killed_broker_is_found_again),
 		TEST(patience_ends),
+		TEST(a_full_backlog_is_waited_for),
+		TEST(a_child_of_the_caller_is_not_heard),
 		TEST(each_thread_may_have_its_own),
 	};
 

@@ -136,19 +136,19 @@ length(const char *s)
 }
 
 static int
-check(struct sv_client *c, const struct sv_task *t)
+check(struct sv_client *c, const struct sv_job *t)
 {
 	if (length(t->worker) == 0 || length(t->worker) > 255 ||
 	    length(t->func) == 0 || length(t->func) > WIRE_FUNC_MAX)
-		return sv_fail(c, -EINVAL, "bad-value",
+		return sv_set_error(c, -EINVAL, "bad-value",
 		    "a task needs a worker and a function of at most 128 "
 		    "bytes");
 	if (length(t->key) > WIRE_KEY_MAX ||
 	    length(t->limit_key) > WIRE_KEY_MAX)
-		return sv_fail(c, -EINVAL, "bad-value",
+		return sv_set_error(c, -EINVAL, "bad-value",
 		    "a key may have at most 256 bytes");
 	if (t->size > WIRE_PAYLOAD_MAX)
-		return sv_fail(c, -E2BIG, "too-large",
+		return sv_set_error(c, -E2BIG, "too-large",
 		    "the arguments may have at most 1 MiB");
 	return 0;
 }
@@ -163,7 +163,7 @@ put(char *to, const void *from, size_t size)
 
 /* The body of SUBMIT into a block of its size; NULL: no memory. */
 static char *
-make_body(const struct sv_task *t, bool wait, char *own, size_t own_size,
+make_body(const struct sv_job *t, bool wait, char *own, size_t own_size,
     size_t *ret_size)
 {
 	struct wire_submit w = { .priority = (uint8_t)t->priority,
@@ -199,7 +199,7 @@ start(struct sv_client *c, struct sv_request *r, enum wire_type type,
 
 	if (e < 0) {
 		sv_request_free(c, r);
-		return sv_fail(c, e, "memory", "out of memory");
+		return sv_set_error(c, e, "memory", "out of memory");
 	}
 	return 0;
 }
@@ -211,7 +211,7 @@ be_connected(struct sv_client *c)
 	int r = sv_conn_start(c);
 
 	if (r < 0)
-		return sv_fail(c, r, "connection", strerror(-r));
+		return sv_set_error(c, r, "connection", strerror(-r));
 	if (c->out.size - c->out_at > FULL)
 		sv_conn_flush(c);
 	return 0;
@@ -219,7 +219,7 @@ be_connected(struct sv_client *c)
 
 /* As sv_start; *ret is the request, to take it back. */
 static int
-start_task(struct sv_client *c, const struct sv_task *task,
+start_task(struct sv_client *c, const struct sv_job *task,
     sv_accepted_fn *accepted, sv_ended_fn *ended, void *arg,
     struct sv_request **ret)
 {
@@ -243,7 +243,7 @@ start_task(struct sv_client *c, const struct sv_task *task,
 		e = start(
 		    c, r, WIRE_SUBMIT, task->json ? WIRE_JSON : 0, body, size);
 	} else {
-		e = sv_fail(c, -ENOMEM, "memory", "out of memory");
+		e = sv_set_error(c, -ENOMEM, "memory", "out of memory");
 	}
 	if (body != own)
 		free(body);
@@ -251,7 +251,7 @@ start_task(struct sv_client *c, const struct sv_task *task,
 }
 
 int
-sv_start(struct sv_client *c, const struct sv_task *task,
+sv_start(struct sv_client *c, const struct sv_job *task,
     sv_accepted_fn *accepted, sv_ended_fn *ended, void *arg)
 {
 	struct sv_request *r;
@@ -269,7 +269,7 @@ watch(struct sv_client *c, uint64_t id, sv_ended_fn *ended, void *arg,
 	int e;
 
 	if (id == 0)
-		return sv_fail(
+		return sv_set_error(
 		    c, -EINVAL, "bad-value", "a task's id is never 0");
 	e = be_connected(c);
 	if (e < 0)
@@ -278,7 +278,7 @@ watch(struct sv_client *c, uint64_t id, sv_ended_fn *ended, void *arg,
 	if (r == NULL || sv_request_await(c, r, id) < 0) {
 		if (r != NULL)
 			sv_request_free(c, r);
-		return sv_fail(c, -ENOMEM, "memory", "out of memory");
+		return sv_set_error(c, -ENOMEM, "memory", "out of memory");
 	}
 	r->ended = ended;
 	r->arg = arg;
@@ -300,7 +300,7 @@ sv_client_dispatch(struct sv_client *c, int timeout_ms)
 	int64_t until = sv_now() + timeout_ms * 1000000LL;
 
 	if (c->inside)
-		return sv_fail(c, -EDEADLK, "callback",
+		return sv_set_error(c, -EDEADLK, "callback",
 		    "this may not be called from a callback");
 	c->called = 0;
 	do {
@@ -400,13 +400,13 @@ until_over(struct sv_client *c, struct one *o, int timeout_ms)
 static int
 may_block(struct sv_client *c)
 {
-	return c->inside ? sv_fail(c, -EDEADLK, "callback",
+	return c->inside ? sv_set_error(c, -EDEADLK, "callback",
 			       "this may not be called from a callback")
 			 : 0;
 }
 
 int
-sv_submit(struct sv_client *c, const struct sv_task *task, uint64_t *ret_id)
+sv_submit(struct sv_client *c, const struct sv_job *task, uint64_t *ret_id)
 {
 	struct one o = { .over = false };
 	int r = may_block(c);
@@ -421,7 +421,7 @@ sv_submit(struct sv_client *c, const struct sv_task *task, uint64_t *ret_id)
 }
 
 int
-sv_submit_many(struct sv_client *c, const struct sv_task *tasks, size_t count,
+sv_submit_many(struct sv_client *c, const struct sv_job *tasks, size_t count,
     uint64_t *ids)
 {
 	struct one *all = calloc(count > 0 ? count : 1, sizeof *all);
@@ -429,7 +429,7 @@ sv_submit_many(struct sv_client *c, const struct sv_task *tasks, size_t count,
 	int first = may_block(c), r = 0;
 
 	if (all == NULL)
-		return sv_fail(c, -ENOMEM, "memory", "out of memory");
+		return sv_set_error(c, -ENOMEM, "memory", "out of memory");
 	for (size_t i = 0; first == 0 && i < count; i++) {
 		all[i].left = &left;
 		all[i].first = &first;
@@ -455,7 +455,7 @@ static int
 take_back(struct sv_client *c, struct sv_request *r)
 {
 	sv_request_free(c, r);
-	return sv_fail(c, -ETIMEDOUT, "timeout",
+	return sv_set_error(c, -ETIMEDOUT, "timeout",
 	    "the task has not ended within the time given");
 }
 
@@ -477,7 +477,7 @@ sv_wait(struct sv_client *c, uint64_t id, int timeout_ms, struct sv_result *ret)
 }
 
 int
-sv_run(struct sv_client *c, const struct sv_task *task, int timeout_ms,
+sv_run(struct sv_client *c, const struct sv_job *task, int timeout_ms,
     struct sv_result *ret)
 {
 	struct one o = { .result = ret };
@@ -514,7 +514,7 @@ call(struct sv_client *c, const char *method, const char *params,
 	if (r == NULL) {
 		if (n > 0)
 			free(text);
-		return sv_fail(c, -ENOMEM, "memory", "out of memory");
+		return sv_set_error(c, -ENOMEM, "memory", "out of memory");
 	}
 	r->answered = on_answer;
 	r->arg = &o;

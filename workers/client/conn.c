@@ -83,31 +83,7 @@ set_timer(struct sv_client *c, int ms)
 	timerfd_settime(c->timer, 0, &t, NULL);
 }
 
-static int
-connect_now(struct sv_client *c)
-{
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	struct epoll_event e = { .events = EPOLLIN };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int r = 0;
-
-	if (fd < 0)
-		return -errno;
-	memcpy(a.sun_path, c->path, sizeof a.sun_path);
-	e.data.fd = fd;
-	if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0 ||
-	    epoll_ctl(c->epoll, EPOLL_CTL_ADD, fd, &e) < 0)
-		r = -errno;
-	if (r < 0) {
-		close(fd);
-		return r;
-	}
-	c->fd = fd;
-	c->wants_out = false;
-	c->broken = false;
-	return 0;
-}
-
+/* The first frame of a connection; nothing else is in `out` yet. */
 static int
 greet(struct sv_client *c)
 {
@@ -119,8 +95,42 @@ greet(struct sv_client *c)
 	wire_put_head(
 	    to, &(struct wire_head){ sizeof hello - 1, WIRE_HELLO, 0, 0, 0 });
 	memcpy(to + WIRE_HEAD, hello, sizeof hello - 1);
-	c->out.size += WIRE_HEAD + sizeof hello - 1;
+	c->out.size = WIRE_HEAD + sizeof hello - 1;
 	return 0;
+}
+
+static int
+connect_now(struct sv_client *c)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	struct epoll_event e = { .events = EPOLLIN };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	memcpy(a.sun_path, c->path, sizeof a.sun_path);
+	e.data.fd = fd;
+	if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0 ||
+	    epoll_ctl(c->epoll, EPOLL_CTL_ADD, fd, &e) < 0)
+		r = -errno;
+	else
+		r = greet(c);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	c->fd = fd;
+	c->wants_out = false;
+	c->broken = false;
+	return 0;
+}
+
+static void
+try_later(struct sv_client *c)
+{
+	c->lost_ns = sv_now();
+	c->retry_ms = RETRY_MS;
 }
 
 int
@@ -131,7 +141,12 @@ sv_conn_start(struct sv_client *c)
 	if (c->fd >= 0 || c->lost_ns != 0)
 		return 0;
 	r = connect_now(c);
-	return r < 0 ? r : greet(c);
+	if (r != -EAGAIN)
+		return r;
+	/* So many are connecting that it can't take them all at once. */
+	try_later(c);
+	set_timer(c, c->retry_ms);
+	return 0;
 }
 
 int
@@ -152,8 +167,12 @@ sv_conn_open(struct sv_client *c)
 static void
 drop(struct sv_client *c)
 {
-	if (c->fd >= 0)
+	if (c->fd >= 0) {
+		/* A child of the caller's that has it, too, must not be heard
+		 * of for ever. */
+		epoll_ctl(c->epoll, EPOLL_CTL_DEL, c->fd, NULL);
 		close(c->fd);
+	}
 	c->fd = -1;
 	c->broken = false;
 	c->in.size = c->out.size = c->out_at = 0;
@@ -175,11 +194,7 @@ sv_conn_close(struct sv_client *c)
 static int
 reconnect(struct sv_client *c)
 {
-	int r = connect_now(c);
-
-	if (r == 0)
-		r = greet(c);
-	if (r == 0) {
+	if (connect_now(c) == 0) {
 		c->lost_ns = 0;
 		sv_requests_resend(c);
 		return 0;
@@ -200,8 +215,7 @@ static int
 lost(struct sv_client *c)
 {
 	drop(c);
-	c->lost_ns = sv_now();
-	c->retry_ms = RETRY_MS;
+	try_later(c);
 	sv_requests_lost(c);
 	/* With nobody waiting the next request connects. */
 	if (c->pending == 0) {
@@ -288,8 +302,13 @@ sv_conn_turn(struct sv_client *c, int timeout_ms)
 	if (c->broken)
 		return lost(c);
 	n = epoll_wait(c->epoll, events, 2, timeout_ms);
-	if (n < 0)
-		return errno == EINTR ? 0 : -errno;
+	if (n < 0 && errno == EINTR)
+		return 0;
+	if (n < 0) {
+		n = -errno;
+		sv_requests_fail(c, n, "the client's descriptors are closed");
+		return n;
+	}
 	for (int i = 0; i < n; i++) {
 		if (events[i].data.fd == c->fd) {
 			if (events[i].events & ~(uint32_t)EPOLLOUT)

@@ -7,7 +7,8 @@
 #include "workers/client/sv_int.h"
 
 int
-sv_fail(struct sv_client *c, int error, const char *name, const char *words)
+sv_set_error(
+    struct sv_client *c, int error, const char *name, const char *words)
 {
 	c->error = (struct sv_error){ .code = 0 };
 	snprintf(c->error.name, sizeof c->error.name, "%s", name);
@@ -163,7 +164,7 @@ sv_requests_fail(struct sv_client *c, int error, const char *words)
 	c->inside = true;
 	/* What a callback starts anew is not this one's. */
 	for (size_t n = c->pending; n > 0 && c->all.next != &c->all; n--) {
-		sv_fail(c, error, "connection", words);
+		sv_set_error(c, error, "connection", words);
 		fail(c, c->all.next, error, &c->error);
 	}
 	c->inside = false;
@@ -185,7 +186,7 @@ sv_requests_lost(struct sv_client *c)
 		r->answer.size = 0;
 		if (again)
 			continue;
-		sv_fail(c, -ECONNRESET, "connection",
+		sv_set_error(c, -ECONNRESET, "connection",
 		    "the connection to supervisord was lost before it had "
 		    "answered: the request may have been done or not");
 		fail(c, r, -ECONNRESET, &c->error);

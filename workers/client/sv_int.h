@@ -103,7 +103,7 @@ void sv_request_frame(
 void sv_request_free(struct sv_client *c, struct sv_request *r);
 void sv_requests_done(struct sv_client *c);
 
-int sv_fail(
+int sv_set_error(
     struct sv_client *c, int error, const char *name, const char *words);
 
 #endif

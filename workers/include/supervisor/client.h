@@ -6,7 +6,8 @@
  * workers/client/README.md has examples.
  *
  * A client is a connection to tasks.sock. It belongs to one thread at a time;
- * there is no state outside of it, so each thread may have its own.
+ * there is no state outside of it, so each thread may have its own. Modules
+ * (worker.h) may use it, too: to submit what follows, say.
  *
  * When supervisord's broker is restarted the client connects again and asks for
  * what it still waits for. A submit that was not answered by then is sent again
@@ -24,6 +25,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 #define SV_CLIENT_VERSION 1
 
@@ -45,7 +47,7 @@ enum sv_priority {
 
 /* What is to be done. Begin with SV_TASK(worker, func), then set what differs.
  * All is borrowed until the call returns. */
-struct sv_task {
+struct sv_job {
 	const char *worker, *func;
 	const void *data; /* the arguments: bytes, or JSON text */
 	size_t size;
@@ -101,12 +103,11 @@ const char *sv_state_name(enum sv_state state); /* "done" */
 /* --- one after the other -------------------------------------------------- */
 
 /* The task is on disk when this returns (as durable as its worker has it). */
-int sv_submit(
-    struct sv_client *c, const struct sv_task *task, uint64_t *ret_id);
+int sv_submit(struct sv_client *c, const struct sv_job *task, uint64_t *ret_id);
 
 /* Many at once, as fast as they can be sent. ids[i] is 0 where one was refused;
  * the call returns the first failure then. */
-int sv_submit_many(struct sv_client *c, const struct sv_task *tasks,
+int sv_submit_many(struct sv_client *c, const struct sv_job *tasks,
     size_t count, uint64_t *ids);
 
 /* Until the task has ended; timeout_ms -1: for ever. -ETIMEDOUT. */
@@ -114,7 +115,7 @@ int sv_wait(
     struct sv_client *c, uint64_t id, int timeout_ms, struct sv_result *ret);
 
 /* Submits and waits. */
-int sv_run(struct sv_client *c, const struct sv_task *task, int timeout_ms,
+int sv_run(struct sv_client *c, const struct sv_job *task, int timeout_ms,
     struct sv_result *ret);
 
 void sv_result_done(struct sv_result *r);
@@ -145,7 +146,7 @@ typedef void sv_ended_fn(
 
 /* Either callback may be NULL. With an error from the call itself neither is
  * called; after accepted with an error ended is not. */
-int sv_start(struct sv_client *c, const struct sv_task *task,
+int sv_start(struct sv_client *c, const struct sv_job *task,
     sv_accepted_fn *accepted, sv_ended_fn *ended, void *arg);
 /* Waits for a task that has been submitted before. */
 int sv_watch(struct sv_client *c, uint64_t id, sv_ended_fn *ended, void *arg);
@@ -162,6 +163,7 @@ int sv_client_dispatch(struct sv_client *c, int timeout_ms);
 /* Requests that are not answered, and tasks that are waited for. */
 size_t sv_client_pending(const struct sv_client *c);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif
