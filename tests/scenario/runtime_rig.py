@@ -29,6 +29,7 @@ JSON, FOR_GOOD, LATER, MORE = 1, 2, 0x40, 0x80
 
 # Exit statuses, worker(7).
 LOAD, SYMBOL, ABI, NOTHING, INIT, SOCKET, BROKEN, CLOSED = 100, 101, 102, 103, 104, 105, 106, 107
+THREAD = 109
 
 
 class Frame:

@@ -14,7 +14,7 @@ import driver
 from runtime_rig import (
     WORKER, EXAMPLES, TSAN, HEAD, BODY, SYNC, TASK, CANCEL, RECALL, DRAIN, DONE, PROGRESS,
     RETURNED, START, DRAINING, JSON, FOR_GOOD, LATER, MORE, LOAD, SYMBOL, ABI, NOTHING, INIT,
-    SOCKET, BROKEN, CLOSED, task_frames, Hand, RuntimeCase)
+    SOCKET, BROKEN, CLOSED, THREAD, task_frames, Hand, RuntimeCase)
 
 
 class Tasks(RuntimeCase):
@@ -365,6 +365,19 @@ class Abuse(RuntimeCase):
         self.assertEqual(hand.result(2).json, 2)
         self.assertIn("a handler returned in a process it had forked", hand.stderr())
 
+    @unittest.skipIf(TSAN, "TSan's own locks are held in the children")
+    def test_children_of_a_process_at_work_may_ask(self):
+        hand = self.module(threads=4)
+        hand.task(1, "fork-asks")
+        hand.wait_executing(1)
+        over, n = False, 1
+        while not over:
+            n += 1
+            hand.task(n, "echo", n)
+            frame = hand.next(DONE)
+            over = frame.task == 1
+        self.assertIs(frame.json, True)
+
     def test_child_that_stays_does_not_hold_the_socket(self):
         hand = self.module()
         hand.task(1, "fork-stays")
@@ -452,6 +465,31 @@ class Loading(RuntimeCase):
             body + "static int init(unsigned n, void **s) {(void)s; return n == 1;}"
             "const struct sv_module supervisor_module = { .abi = SV_ABI, .name = \"bad\","
             " .thread_init = init, .handlers = h };"), INIT, "its thread_init failed (1)")
+
+    BODY = ("static void f(struct sv_task *t) {sv_result_json(t, \"1\");}"
+            "static const struct sv_handler h[] = {{\"f\", SV_JSON, f}, {0}};")
+
+    def test_thread_init_ends_its_thread(self):
+        self.refused(self.build(
+            self.BODY + "\n#include <pthread.h>\n"
+            "static int init(unsigned n, void **s) {(void)s; if (n == 1) pthread_exit(0); return 0;}"
+            "const struct sv_module supervisor_module = { .abi = SV_ABI,"
+            " .thread_init = init, .handlers = h };"), THREAD, "ended its thread")
+
+    def test_init_blocks_signals_for_all_threads(self):
+        path = self.build(
+            self.BODY + "\n#include <signal.h>\n"
+            "static int init(const struct sv_worker *w) {"
+            " sigset_t all; (void)w; sigfillset(&all); return sigprocmask(SIG_BLOCK, &all, 0); }"
+            "const struct sv_module supervisor_module = { .abi = SV_ABI,"
+            " .init = init, .handlers = h };")
+        hand = Hand(self, [WORKER, "--module", path, "--threads", "2"], 2)
+        hand.hello()
+        hand.task(1, "f", 1)
+        self.assertEqual(hand.result(1).json, 1)
+        hand.process.terminate()
+        hand.next(DRAINING)
+        self.assertEqual(hand.wait(), 0)
 
     def test_two_handlers_of_one_name(self):
         self.refused(self.build(

@@ -7,7 +7,8 @@ import tempfile
 import time
 
 import driver
-from runtime_rig import WORKER, EXAMPLES, NOTHING, SOCKET, RuntimeCase
+from runtime_rig import (
+    WORKER, EXAMPLES, CLOSED, NOTHING, SOCKET, THREAD, RuntimeCase)
 
 
 class Connections(RuntimeCase):
@@ -194,6 +195,36 @@ class Connections(RuntimeCase):
         process.terminate()
         self.assertEqual(idle.recv(1), b"")
         self.assertEqual(process.wait(driver.DEADLINE), 0)
+
+    def test_a_handler_that_closes_what_threads_wait_with(self):
+        for threads in (1, 2):
+            listener = self.listen()
+            process = self.serve([("http", listener)], threads=threads, module="crash")
+            self.connect(listener).sendall(b"close-all\n")
+            if threads > 1: # another one waits, and hears of it with the next connection
+                driver.eventually(lambda p=process: not os.path.exists("/proc/%d/fd/3" % p.pid),
+                                  what="descriptors are closed")
+                self.connect(listener)
+            self.assertEqual(process.wait(driver.DEADLINE), CLOSED)
+            self.assertIn("was closed by a handler", process.words())
+            # The socket is there, for the next process.
+            self.serve([("http", listener)])
+            self.assertEqual(self.get(self.connect(listener))[0], 200)
+
+    def test_as_many_sockets_as_there_may_be_have_their_names(self):
+        listeners = [("s" * 62 + "%02d" % n, self.listen()) for n in range(64)]
+        self.serve(listeners, module="crash")
+        for name, listener in listeners[::21]:
+            s = self.connect(listener)
+            s.sendall(b"nothing\n")
+            self.assertEqual(s.recv(100).decode(), "done on %s\n" % name)
+
+    def test_a_connection_handler_that_ends_its_thread(self):
+        listener = self.listen()
+        process = self.serve([("http", listener)], module="crash")
+        self.connect(listener).sendall(b"leave\n")
+        self.assertEqual(process.wait(driver.DEADLINE), THREAD)
+        self.assertIn("ended its thread", process.words())
 
     def test_udp_is_refused_in_words(self):
         process = self.serve([("dns", self.listen(kind=socket.SOCK_DGRAM))])

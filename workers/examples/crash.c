@@ -178,6 +178,24 @@ fork_stays(struct sv_task *task)
 	sv_result_json(task, text);
 }
 
+/* Children that ask what only their parent knows, while other threads work. */
+static void
+forks_and_asks(struct sv_task *task)
+{
+	int status = 0;
+
+	for (int i = 0; i < 200 && status == 0; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			(void)alarm(5);
+			_exit(sv_crowded() || sv_stopping() ? 1 : 0);
+		}
+		waitpid(pid, &status, 0);
+	}
+	sv_result_json(task, status == 0 ? "true" : "false");
+}
+
 /* ---- descriptors ---- */
 
 static void
@@ -419,6 +437,7 @@ static const struct sv_handler handlers[] = {
 	{ "missed", SV_BYTES, missed },
 	{ "fork", SV_BYTES, forks },
 	{ "fork-stays", SV_BYTES, fork_stays },
+	{ "fork-asks", SV_BYTES, forks_and_asks },
 	{ "close-all", SV_BYTES, close_all },
 	{ "replace-all", SV_BYTES, replace_all },
 	{ "garbage", SV_BYTES, garbage },
@@ -439,8 +458,31 @@ static const struct sv_handler handlers[] = {
 	{ NULL, SV_BYTES, NULL },
 };
 
+/* ---- without a task ---- */
+
+/* A line with the name of what is to be done; it is answered, if anybody can
+ * still do that. */
+static void
+serve(struct sv_connection *c)
+{
+	char line[32] = "";
+	ssize_t n = read(c->fd, line, sizeof line - 1);
+
+	line[n > 0 ? strcspn(line, "\n") : 0] = '\0';
+	if (strcmp(line, "close-all") == 0) {
+		for (int fd = 3; fd < 256; fd++)
+			close(fd);
+	} else if (strcmp(line, "leave") == 0) {
+		thrd_exit(0);
+	} else if (strcmp(line, "abort") == 0) {
+		abort();
+	}
+	dprintf(c->fd, "done on %s\n", c->socket);
+}
+
 const struct sv_module supervisor_module = {
 	.abi = SV_ABI,
 	.name = "crash",
 	.handlers = handlers,
+	.on_connection = serve,
 };

@@ -22,7 +22,7 @@
 static struct {
 	int count;
 	const char *name[SOCKETS_MAX];
-	char names[4096];
+	char *names; /* what they point into */
 } listeners;
 
 static int
@@ -42,10 +42,8 @@ static void
 read_names(int count)
 {
 	const char *env = getenv("LISTEN_FDNAMES");
-	char *at = listeners.names;
+	char *at = listeners.names = env != NULL ? strdup(env) : NULL;
 
-	snprintf(listeners.names, sizeof listeners.names, "%s",
-	    env != NULL ? env : "");
 	for (int i = 0; i < count; i++) {
 		char *name = strsep(&at, ":");
 
@@ -148,16 +146,22 @@ wait_for_room(const char *why)
 	(void)poll(NULL, 0, 50);
 }
 
+_Noreturn static void
+closed(int i)
+{
+	char what[PEER_TEXT];
+
+	snprintf(what, sizeof what, "the socket \"%s\"", listeners.name[i]);
+	link_closed(FIRST_FD + i, what);
+}
+
 int
 connection_accept(int i)
 {
 	int fd = accept4(FIRST_FD + i, NULL, NULL, SOCK_CLOEXEC);
 
 	if (fd < 0 && (errno == EBADF || errno == ENOTSOCK || errno == EINVAL))
-		link_die(EXIT_CLOSED,
-		    "descriptor %d, the socket \"%s\", was closed by a "
-		    "handler: a module may close only what it opened",
-		    FIRST_FD + i, listeners.name[i]);
+		closed(i);
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
 			  errno == ENOBUFS))
 		wait_for_room(strerror(errno));

@@ -159,6 +159,15 @@ link_die(int status, const char *fmt, ...)
 }
 
 void
+link_closed(int fd, const char *what)
+{
+	link_die(EXIT_CLOSED,
+	    "descriptor %d, %s, was closed by a handler: a module may close "
+	    "only what it opened",
+	    fd, what);
+}
+
+void
 link_kick_locked(void)
 {
 	uint64_t one = 1;
@@ -178,6 +187,9 @@ link_crowded(void)
 {
 	bool taken, tasks;
 
+	/* In a child the mutex may be locked for ever. */
+	if (link_in_child())
+		return false;
 	pthread_mutex_lock(&the_link.mutex);
 	taken = the_link.waiting == 0 && the_link.leader != LEAD_THREAD;
 	tasks = the_link.first != NULL;
@@ -352,6 +364,8 @@ lead(struct work *ret)
 	struct epoll_event e[4];
 	int n = epoll_wait(the_link.poller, e, N_ELEMENTS(e), -1);
 
+	if (n < 0 && errno != EINTR)
+		link_closed(the_link.poller, "what threads wait with");
 	for (int i = 0; i < n; i++) {
 		uint32_t what = e[i].data.u32;
 

@@ -39,7 +39,7 @@ enum {
 	EXIT_BROKEN = 106,  /* the broker speaks another protocol */
 	EXIT_CLOSED = 107,  /* the module closed a descriptor of ours */
 	EXIT_MEMORY = 108,
-	EXIT_THREAD = 109 /* a handler ended its thread */
+	EXIT_THREAD = 109 /* the module ended a thread of ours */
 };
 
 struct job {
@@ -177,6 +177,9 @@ bool link_crowded(void);
 
 /* Whether this is a process some handler forked. */
 bool link_in_child(void);
+
+/* Whoever had the descriptor, the runtime's `what`, has closed it: the end. */
+void link_closed(int fd, const char *what) __attribute__((noreturn));
 
 /* Says why in the log and ends the process at once. */
 void link_die(int status, const char *fmt, ...)

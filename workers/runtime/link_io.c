@@ -35,10 +35,7 @@ check_socket(void)
 	if (fstat(the_link.fd, &st) == 0 && st.st_ino == the_link.fd_ino &&
 	    st.st_dev == the_link.fd_dev)
 		return;
-	link_die(EXIT_CLOSED,
-	    "descriptor %d, the task socket, was closed by a handler: a module "
-	    "may close only what it opened",
-	    the_link.fd);
+	link_closed(the_link.fd, "the task socket");
 }
 
 static ssize_t

@@ -151,6 +151,10 @@ set_signals(bool module)
 	sigemptyset(&a.sa_mask);
 	sigaction(SIGTERM, &a, NULL);
 	sigaction(SIGINT, &a, NULL);
+	/* A module's init may have blocked them, for its threads say. */
+	sigaddset(&a.sa_mask, SIGTERM);
+	sigaddset(&a.sa_mask, SIGINT);
+	pthread_sigmask(SIG_UNBLOCK, &a.sa_mask, NULL);
 	/* For a command it is to be as it was. */
 	if (module)
 		signal(SIGPIPE, SIG_IGN);

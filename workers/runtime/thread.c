@@ -54,8 +54,8 @@ do_connection(struct thread *t, const struct work *work)
 	link_served(t);
 }
 
-/* pthread_exit in a handler, or the thread was cancelled: what it has would
- * never be answered. The slot still says what that is. */
+/* pthread_exit in a handler or in thread_init, or the thread was cancelled:
+ * what it has would never be answered. The slot still says what that is. */
 static void
 left(void *arg)
 {
@@ -63,7 +63,7 @@ left(void *arg)
 
 	end_child();
 	link_die(
-	    EXIT_THREAD, "thread %u: a handler ended its thread", t->index);
+	    EXIT_THREAD, "thread %u: the module ended its thread", t->index);
 }
 
 static void *
@@ -78,10 +78,10 @@ thread_main(void *arg)
 	(void)pthread_setname_np(pthread_self(), name);
 	slot_hello(t->slot);
 	task_thread(t);
+	pthread_cleanup_push(left, t);
 	r = t->engine->thread_begin(t);
 	if (r != 0)
 		link_die(r, "thread %u cannot begin", t->index);
-	pthread_cleanup_push(left, t);
 	while (link_next(t, &work)) {
 		if (work.job != NULL)
 			do_task(t, work.job);

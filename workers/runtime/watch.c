@@ -115,6 +115,8 @@ wait_and_read(int timeout, bool leads, bool blocked)
 
 	if (poll(p, 2, timeout) <= 0)
 		return;
+	if ((p[0].revents & POLLNVAL) != 0)
+		link_closed(the_link.kick_fd, "what wakes the watcher");
 	if (p[0].revents != 0)
 		(void)!read(the_link.kick_fd, &n, sizeof n);
 	if ((p[1].revents & POLLOUT) != 0)
