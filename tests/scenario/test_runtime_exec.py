@@ -171,6 +171,16 @@ class Python(RuntimeCase):
         message = hand.hear()
         self.assertEqual(message["start"], task)
 
+    def test_a_result_that_json_cannot_say_fails_its_task(self):
+        hand = self.worker()
+        self.give(hand, 1, "add", [1e308, 1e308])
+        self.begun(hand, 1)
+        message = hand.hear()
+        self.assertEqual((message["failed"], message["retry"]), (1, True))
+        self.assertIn("ValueError", message["error"])
+        hand.say(sync=2)
+        self.assertEqual(hand.hear(), {"sync": 2, "held": []})
+
     def test_it_has_less_than_sixty_lines(self):
         self.assertLess(len(driver.read(PYTHON_WORKER).splitlines()), 60)
 

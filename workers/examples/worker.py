@@ -17,7 +17,7 @@ def say(**message):
     with lock, contextlib.suppress(OSError):  # supervisord may be gone
         for answer in ("done", "failed", "returned"):
             held.pop(message.get(answer), None)
-        link.sendall(json.dumps(message).encode() + b"\n")
+        link.sendall(json.dumps(message, allow_nan=False).encode() + b"\n")
 
 def drain(*_):  # begin nothing more, finish what runs, end
     global draining
