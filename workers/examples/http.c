@@ -24,9 +24,14 @@
 #include <unistd.h>
 
 #define HEAD_MAX 8192
-#define PATIENCE                                                               \
-	5000     /* ms a client has for its request, and for taking bytes */
-#define TURN 250 /* ms; then it may be that others wait for the thread */
+/* ms a client has for its request, and for taking bytes */
+#define PATIENCE 5000
+/* A turn; then it may be that others wait for the thread. So many ms, and so
+ * many requests that a new connection costs little beside them, but not more
+ * ms than MOST; who asks for nothing for so long looks, too. */
+#define TURN          20
+#define TURN_REQUESTS 100
+#define TURN_MOST     250
 
 static const char page[] =
     "supervisord serves this from a thread of a hybrid worker: a crash takes "
@@ -37,7 +42,8 @@ static int root = -1; /* the folder of files */
 
 struct client {
 	int fd;
-	int64_t turn_end;
+	int64_t turn;    /* when it began */
+	unsigned served; /* since then */
 	size_t have;
 	char in[HEAD_MAX];
 };
@@ -259,11 +265,13 @@ read_head(struct client *c, size_t *ret_size)
 static bool
 turn_is_over(struct client *c)
 {
-	int64_t now = now_ms();
+	int64_t now = now_ms(), ms = now - c->turn;
 
-	if (now < c->turn_end)
+	c->served++;
+	if (ms < TURN || (ms < TURN_MOST && c->served < TURN_REQUESTS))
 		return false;
-	c->turn_end = now + TURN;
+	c->turn = now;
+	c->served = 0;
 	return sv_crowded();
 }
 
@@ -281,15 +289,16 @@ drain(struct client *c)
 static void
 serve(struct sv_connection *connection)
 {
-	struct timeval turn = { .tv_usec = TURN * 1000L },
+	struct timeval look = { .tv_usec = TURN_MOST * 1000L },
 		       patience = { .tv_sec = PATIENCE / 1000 };
 	struct request r = { .close = false };
 	struct client c;
 
 	c.fd = connection->fd;
-	c.turn_end = now_ms() + TURN;
+	c.turn = now_ms();
+	c.served = 0;
 	c.have = 0;
-	setsockopt(c.fd, SOL_SOCKET, SO_RCVTIMEO, &turn, sizeof turn);
+	setsockopt(c.fd, SOL_SOCKET, SO_RCVTIMEO, &look, sizeof look);
 	setsockopt(c.fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
 	while (!r.close) {
 		size_t size = 0;
