@@ -21,7 +21,7 @@ struct one {
 	char *address;         /* kind, host and port, or path */
 	char *path;            /* of a Unix socket; else NULL */
 	int fd;
-	bool opened; /* by this reload: nobody else knows of it yet */
+	bool opened; /* by this reload or start, which may come to nothing */
 };
 
 struct sockets {
@@ -91,25 +91,49 @@ describe(struct one *one, const struct socket_setting *s)
 		   : 0;
 }
 
-/* What is open at the address already: under its name, or under another that
- * the new config does not have any more. */
-static const struct one *
-find_open(const struct sockets *set, const struct fleet *new,
-    const struct one *wanted)
+static bool
+is_claimed(const struct sockets *set, int fd)
 {
-	const struct one *found = NULL;
-
-	for (size_t i = 0; set != NULL && i < set->count; i++) {
-		const struct one *one = &set->ones[i];
-
-		if (one->fd < 0 || strcmp(one->address, wanted->address) != 0)
-			continue;
-		if (strcmp(one->name, wanted->name) == 0)
-			return one;
-		if (fleet_socket(new, one->name + strlen("socket/")) == NULL)
-			found = one;
+	for (size_t i = 0; i < set->count; i++) {
+		if (set->ones[i].fd == fd)
+			return true;
 	}
-	return found;
+	return false;
+}
+
+/* What is open at an address already is taken over, under whatever name. */
+static void
+claim(struct sockets *set, const struct sockets *open, bool same_name)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		struct one *one = &set->ones[i];
+
+		for (size_t j = 0; one->fd < 0 && j < open->count; j++) {
+			const struct one *o = &open->ones[j];
+
+			if (o->fd >= 0 &&
+			    strcmp(o->address, one->address) == 0 &&
+			    (!same_name || strcmp(o->name, one->name) == 0) &&
+			    !is_claimed(set, o->fd))
+				one->fd = o->fd;
+		}
+	}
+}
+
+static int
+open_missing(struct sockets *set, const struct fleet *new, struct buf *error)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		struct one *one = &set->ones[i];
+
+		if (one->fd >= 0)
+			continue;
+		one->fd = listen_open(new->sockets[i], error);
+		if (one->fd < 0)
+			return one->fd;
+		one->opened = true;
+	}
+	return 0;
 }
 
 int
@@ -118,28 +142,21 @@ sockets_prepare(struct master *m, const struct fleet *new, struct sockets **ret,
 {
 	struct sockets *set =
 	    calloc(1, sizeof *set + new->sockets_count * sizeof set->ones[0]);
-	int r = -ENOMEM;
+	int r = set != NULL ? 0 : -ENOMEM;
 
-	if (set == NULL)
-		goto failed;
-	for (size_t i = 0; i < new->sockets_count; i++) {
-		const struct socket_setting *s = new->sockets[i];
-		struct one *one = &set->ones[set->count++];
-		const struct one *open;
-
-		r = describe(one, s);
-		if (r < 0)
-			goto failed;
-		open = find_open(m->sockets, new, one);
-		one->fd = open != NULL ? open->fd : listen_open(s, error);
-		one->opened = open == NULL && one->fd >= 0;
-		r = one->fd;
-		if (r < 0)
-			goto failed;
+	for (size_t i = 0; r == 0 && i < new->sockets_count; i++)
+		r = describe(&set->ones[set->count++], new->sockets[i]);
+	if (r == 0 && m->sockets != NULL) {
+		/* Several may be at port 0, or share a port. */
+		claim(set, m->sockets, true);
+		claim(set, m->sockets, false);
 	}
-	*ret = set;
-	return 0;
-failed:
+	if (r == 0)
+		r = open_missing(set, new, error);
+	if (r == 0) {
+		*ret = set;
+		return 0;
+	}
 	if (error->size == 0)
 		buf_str(error, strerror(-r));
 	sockets_abandon(set);
@@ -246,13 +263,15 @@ is_it(int fd, const void *setting)
 
 /* Opened; or else got from an instance that has outlived a guardian. */
 static int
-open_or_rescue(struct master *m, const struct socket_setting *s)
+open_or_rescue(
+    struct master *m, struct one *one, const struct socket_setting *s)
 {
 	struct buf error;
 	int fd;
 
 	buf_init(&error);
 	fd = listen_open(s, &error);
+	one->opened = fd >= 0;
 	if (fd == -EADDRINUSE && m->hello.first) {
 		int rescued = rescue_socket(m, is_it, s);
 
@@ -264,7 +283,8 @@ open_or_rescue(struct master *m, const struct socket_setting *s)
 		}
 	}
 	if (fd < 0)
-		log_error("%s", buf_text(&error));
+		log_error(
+		    "%s", error.failed ? strerror(ENOMEM) : buf_text(&error));
 	buf_done(&error);
 	return fd;
 }
@@ -280,7 +300,7 @@ start_one(struct master *m, struct handover *h, struct one *one,
 		listen_adjust(one->fd, s);
 		return 0;
 	}
-	one->fd = open_or_rescue(m, s);
+	one->fd = open_or_rescue(m, one, s);
 	if (one->fd >= 0) {
 		keep(m, one);
 		if (kept >= 0)
@@ -315,19 +335,29 @@ sockets_start(struct master *m, struct handover *h)
 		if (e < 0)
 			r = e;
 	}
+	if (r < 0) {
+		sockets_abandon(m->sockets);
+		m->sockets = NULL;
+		return r;
+	}
+	for (size_t i = 0; i < m->sockets->count; i++)
+		m->sockets->ones[i].opened = false;
 	for (size_t i = 0; i < h->sockets_count; i++) {
 		if (h->sockets[i].fd >= 0 &&
 		    find_name(m->sockets, h->sockets[i].name) == NULL)
 			drop(m, h->sockets[i].name);
 	}
-	return r;
+	return 0;
 }
 
 void
 sockets_unlink(const struct master *m)
 {
 	for (size_t i = 0; m->sockets != NULL && i < m->sockets->count; i++) {
-		if (m->sockets->ones[i].path != NULL)
-			unlink(m->sockets->ones[i].path);
+		const struct one *one = &m->sockets->ones[i];
+
+		/* One that could not be opened may be somebody else's. */
+		if (one->path != NULL && one->fd >= 0)
+			unlink(one->path);
 	}
 }

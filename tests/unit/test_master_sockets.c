@@ -266,6 +266,69 @@ another_address_is_another_socket(void **state)
 }
 
 static void
+kept_under(const struct rig *r, const char *name, ino_t *ret)
+{
+	unsigned i = 0;
+
+	while (i < r->kept_count && strcmp(r->kept[i].name, name) != 0)
+		i++;
+	assert_true(i < r->kept_count);
+	*ret = inode(r->kept[i].fd);
+}
+
+static void
+two_that_change_places_stay_open(void **state)
+{
+	ino_t a, b, after;
+	struct rig r;
+
+	(void)state;
+	begin(&r);
+	tcp(&http, "a", "0");
+	unix_socket(&local);
+	local.name = text("b");
+	USE(&r, &http, &local);
+	rig_start(&r);
+	hear(&r);
+	kept_under(&r, "socket/a", &a);
+	kept_under(&r, "socket/b", &b);
+	http.name = text("b");
+	local.name = text("a");
+	assert_string_equal(reload(&r), "");
+	assert_int_equal(r.kept_count, 2);
+	kept_under(&r, "socket/b", &after);
+	assert_int_equal(after, a);
+	kept_under(&r, "socket/a", &after);
+	assert_int_equal(after, b);
+	assert_int_equal(access(path, F_OK), 0);
+	sockets_unlink(r.m);
+	rmdir(dir);
+}
+
+static void
+one_is_not_taken_for_two(void **state)
+{
+	ino_t a, b, before;
+	struct rig r;
+
+	(void)state;
+	begin(&r);
+	tcp(&http, "old", "0");
+	USE(&r, &http);
+	rig_start(&r);
+	hear(&r);
+	before = inode(r.kept[0].fd);
+	tcp(&http, "a", "0");
+	tcp(&other, "b", "0");
+	USE(&r, &http, &other);
+	assert_string_equal(reload(&r), "");
+	kept_under(&r, "socket/a", &a);
+	kept_under(&r, "socket/b", &b);
+	assert_int_equal(a, before);
+	assert_int_not_equal(b, before);
+}
+
+static void
 what_cannot_be_had_changes_nothing(void **state)
 {
 	const char *words;
@@ -375,6 +438,8 @@ main(void)
 		cmocka_unit_test(a_reload_opens_new_ones_and_leaves_the_others),
 		cmocka_unit_test(another_name_is_the_same_socket),
 		cmocka_unit_test(another_address_is_another_socket),
+		cmocka_unit_test(two_that_change_places_stay_open),
+		cmocka_unit_test(one_is_not_taken_for_two),
 		cmocka_unit_test(what_cannot_be_had_changes_nothing),
 		cmocka_unit_test(a_path_is_cleared_only_when_nobody_listens),
 		cmocka_unit_test(no_host_means_every_address),
