@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/lex.h"
@@ -38,6 +39,19 @@ new_part(struct loading *l, const char *path)
 	return part;
 }
 
+/*
+ * libconfig ends the process where it gets no memory, so there has to be more
+ * than it can take: the shortest setting, "a=1;", is some 200 bytes to it.
+ */
+static bool
+memory_suffices(size_t size)
+{
+	void *most = malloc(64 * size + (1U << 20));
+
+	free(most);
+	return most != NULL;
+}
+
 static int
 parse(struct loading *l, struct part *part, const char *text, size_t size)
 {
@@ -46,7 +60,7 @@ parse(struct loading *l, struct part *part, const char *text, size_t size)
 
 	buf_init(&clean);
 	err = lex_text(text, size, part->path, &l->report, &clean);
-	if (err == 0 && buf_text(&clean) == NULL)
+	if (err == 0 && (buf_text(&clean) == NULL || !memory_suffices(size)))
 		err = -ENOMEM;
 	if (err == -ENOMEM)
 		l->nomem = true;

@@ -36,6 +36,7 @@ question_new(const struct state_question *q, struct question **ret)
 	if (copy == NULL)
 		return -ENOMEM;
 	list_init(&copy->link);
+	buf_init(&copy->json);
 	copy->token = q->token;
 	copy->history = q->what[0] == 'h';
 	copy->since_ms = q->since_ms;
@@ -58,6 +59,7 @@ question_new(const struct state_question *q, struct question **ret)
 void
 question_free(struct question *q)
 {
+	buf_done(&q->json);
 	free(q);
 }
 

@@ -20,6 +20,9 @@ struct question {
 	char **names; /* sorted; NULL: all */
 	size_t name_count;
 	int64_t since_ms, limit;
+	/* the answer; its place is there before anybody is promised one */
+	int error;
+	struct buf json;
 };
 
 /* A copy of q. 0, -EINVAL (what is that?) or -ENOMEM. */

@@ -58,12 +58,8 @@ state_free(struct state *s)
 
 	LIST_FOREACH(l, tmp, &s->questions)
 		question_free(LIST_ENTRY(l, struct question, link));
-	LIST_FOREACH(l, tmp, &s->answers) {
-		struct answer *a = LIST_ENTRY(l, struct answer, link);
-
-		buf_done(&a->json);
-		free(a);
-	}
+	LIST_FOREACH(l, tmp, &s->answers)
+		question_free(LIST_ENTRY(l, struct question, link));
 	queue_free_rows(&s->queue);
 	queue_free_rows(&s->batch);
 	saved_free(&s->saved);
@@ -159,14 +155,15 @@ state_signal(struct state *s)
 static void
 take_answer(struct state *s, struct state_news *ret)
 {
-	struct answer *a = LIST_ENTRY(s->answers.next, struct answer, link);
+	struct question *q = LIST_ENTRY(s->answers.next, struct question, link);
 
-	list_remove(&a->link);
+	list_remove(&q->link);
 	ret->said = STATE_ANSWER;
-	ret->token = a->token;
-	ret->error = a->error;
-	ret->json = a->json;
-	free(a);
+	ret->token = q->token;
+	ret->error = q->error;
+	ret->json = q->json;
+	buf_init(&q->json);
+	question_free(q);
 }
 
 enum state_said

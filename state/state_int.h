@@ -9,23 +9,16 @@
 #include "state/saved.h"
 #include "state/state.h"
 
-struct answer {
-	struct list link;
-	uint64_t token;
-	int error;
-	struct buf json;
-};
-
 struct state {
 	/* Under the lock. It is never held across anything that can wait. */
 	pthread_mutex_t lock;
 	pthread_cond_t wake; /* for the writer */
 	pthread_cond_t done; /* for state_close */
 	struct queue queue;
-	struct list questions, answers;
-	uint64_t sequence;  /* the last number given */
-	uint64_t committed; /* the last that is safe */
-	bool kicked;        /* there is something to commit */
+	struct list questions, answers; /* of struct question, both */
+	uint64_t sequence;              /* the last number given */
+	uint64_t committed;             /* the last that is safe */
+	bool kicked;                    /* there is something to commit */
 	bool closing, ended, abandoned;
 	bool news_committed, news_health;
 	bool signalled;     /* fd is readable */

@@ -78,20 +78,13 @@ answer(struct state *s, struct list *questions)
 
 	LIST_FOREACH(l, tmp, questions) {
 		struct question *q = LIST_ENTRY(l, struct question, link);
-		struct answer *a = calloc(1, sizeof *a);
 
 		list_remove(l);
-		if (a != NULL) {
-			list_init(&a->link);
-			buf_init(&a->json);
-			a->token = q->token;
-			a->error = keeper_answer(&s->keeper, q, &a->json);
-			pthread_mutex_lock(&s->lock);
-			list_append(&s->answers, &a->link);
-			state_signal(s);
-			pthread_mutex_unlock(&s->lock);
-		}
-		question_free(q);
+		q->error = keeper_answer(&s->keeper, q, &q->json);
+		pthread_mutex_lock(&s->lock);
+		list_append(&s->answers, &q->link);
+		state_signal(s);
+		pthread_mutex_unlock(&s->lock);
 	}
 }
 

@@ -18,6 +18,7 @@
 #include "supervisord/broker/limits.h"
 #include "supervisord/broker/link.h"
 #include "supervisord/broker/start.h"
+#include "supervisord/proto/ev_memory.h"
 
 #define CHANNEL_FD 3
 
@@ -25,6 +26,7 @@ static int
 begin(struct broker *b)
 {
 	process_setup();
+	ev_memory_setup();
 	srand48(time(NULL) ^ getpid());
 	b->listen_fd = b->flights_fd = -1;
 	buf_init(&b->events);

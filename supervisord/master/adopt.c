@@ -8,6 +8,7 @@
 #include "state/state.h"
 #include "supervisord/base/clock.h"
 #include "supervisord/base/log.h"
+#include "supervisord/master/amend.h"
 #include "supervisord/master/autoscale.h"
 #include "supervisord/master/drive.h"
 #include "supervisord/master/handover.h"
@@ -375,9 +376,10 @@ make_missing(struct master *m, bool use_saved, bool look)
 			if (it == NULL)
 				it = crew_add(m, team, i, NULL);
 			if (it == NULL) {
-				log_error("%s:%u: no room for another instance",
+				log_error("%s:%u: no memory for it, or no room",
 				    team->name, i);
-				continue;
+				amend_later(m);
+				break;
 			}
 			if (look && takeover_try(m, it))
 				continue;

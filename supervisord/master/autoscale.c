@@ -10,6 +10,7 @@
 #include "supervisord/base/clock.h"
 #include "supervisord/base/log.h"
 #include "supervisord/base/units.h"
+#include "supervisord/master/amend.h"
 #include "supervisord/master/drive.h"
 #include "supervisord/master/master.h"
 #include "supervisord/master/policy/autoscale.h"
@@ -294,6 +295,7 @@ autoscale_settings(struct master *m, struct team *team)
 	s = team->scaler = calloc(1, sizeof *s);
 	if (s == NULL) {
 		log_error("%s: no memory for autoscale", team->name);
+		amend_later(m);
 		return;
 	}
 	s->m = m;

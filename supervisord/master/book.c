@@ -121,11 +121,17 @@ struct sheet {
 	struct buf refs;
 };
 
+/* text NULL: there was no memory for it. */
 static void
 put(struct sheet *s, const char *text, uint32_t bits)
 {
-	uint32_t ref = intern(s->w, text) | bits;
+	uint32_t ref;
 
+	if (text == NULL) {
+		s->w->failed = true;
+		return;
+	}
+	ref = intern(s->w, text) | bits;
 	buf_add(&s->refs, &ref, sizeof ref);
 	s->spec.scratch += (uint32_t)(filled_size(text) + sizeof(char *));
 }
@@ -201,7 +207,6 @@ put_listening(struct sheet *s, const struct worker *worker, size_t n)
 	s->spec.envc++;
 	s->spec.scratch += NUMBER_DIGITS;
 	put_variable(s, buf_text(&names));
-	s->w->failed = s->w->failed || names.failed;
 	buf_done(&names);
 }
 
@@ -274,8 +279,7 @@ finish_spec(struct sheet *s, const struct worker *worker, const char *program)
 			   (uint32_t)filled_size(program);
 	w->failed = w->failed || s->refs.failed;
 
-	while (w->book.size % 8 != 0)
-		buf_char(&w->book, '\0');
+	buf_add(&w->book, "\0\0\0\0\0\0\0", -w->book.size % 8);
 	at = w->book.size;
 	buf_add(&w->book, &s->spec, sizeof s->spec);
 	buf_add(&w->book, s->refs.data, s->refs.size);

@@ -193,32 +193,36 @@ again(struct ev_loop *loop, ev_timer *timer, int events)
 
 /* --- answers -------------------------------------------------------------- */
 
-/* Where the broker writes as it should, the result's text goes on untouched:
- * a number read and written again may be another one. */
+/* What a line of the broker's answers, as it should write it, and the rest of
+ * the line; or NULL. */
+static struct pending *
+answered_by(struct forward *f, const char *line, size_t size, char **ret_rest)
+{
+	static const char head[] = "{\"jsonrpc\":\"2.0\",\"id\":";
+	struct pending *p;
+	uint64_t id;
+
+	if (size < sizeof head || memcmp(line, head, sizeof head - 1) != 0)
+		return NULL;
+	id = strtoull(line + sizeof head - 1, ret_rest, 10);
+	HASH_FIND(hh, f->pending, &id, sizeof id, p);
+	return p;
+}
+
+/* The result's text goes on untouched: a number read and written again may be
+ * another one. */
 static bool
 pass_on_result(struct forward *f, const char *line, size_t size)
 {
-	static const char head[] = "{\"jsonrpc\":\"2.0\",\"id\":";
 	static const char middle[] = ",\"result\":";
-	unsigned long long number;
-	struct pending *p;
 	struct buf result;
-	const char *at;
-	char *after;
-	uint64_t id;
+	char *at;
+	struct pending *p = answered_by(f, line, size, &at);
 
-	if (size < sizeof head || memcmp(line, head, sizeof head - 1) != 0 ||
-	    line[size - 1] != '}')
-		return false;
-	number = strtoull(line + sizeof head - 1, &after, 10);
-	at = after;
-	if (strncmp(at, middle, sizeof middle - 1) != 0)
+	if (p == NULL || p->r == NULL || line[size - 1] != '}' ||
+	    strncmp(at, middle, sizeof middle - 1) != 0)
 		return false;
 	at += sizeof middle - 1;
-	id = number;
-	HASH_FIND(hh, f->pending, &id, sizeof id, p);
-	if (p == NULL || p->r == NULL)
-		return false;
 	buf_init(&result);
 	buf_add(&result, at, (size_t)(line + size - 1 - at));
 	request_reply(p->r, &result);
@@ -226,11 +230,27 @@ pass_on_result(struct forward *f, const char *line, size_t size)
 	return true;
 }
 
-/* An array or an object, as text. */
+static int
+add_text(const char *text, size_t size, void *arg)
+{
+	struct buf *b = arg;
+
+	buf_add(b, text, size);
+	return b->failed ? -1 : 0;
+}
+
+/* As json_dumps, which leaves a name out for which it gets no memory: the buf
+ * remembers that. */
 static char *
 dump(const json_t *v)
 {
-	return v != NULL ? json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+	struct buf b;
+
+	buf_init(&b);
+	if (v == NULL || json_dump_callback(v, add_text, &b,
+			     JSON_COMPACT | JSON_ENCODE_ANY) < 0)
+		b.failed = true;
+	return buf_take(&b);
 }
 
 static void
@@ -291,6 +311,24 @@ notify(struct request *r, const json_t *message)
 	free(text);
 }
 
+/* No JSON, or there is no memory for it. */
+static void
+take_unread(struct forward *f, const char *line, size_t size, const char *error)
+{
+	char *rest;
+	struct pending *p = answered_by(f, line, size, &rest);
+
+	log_error("what the broker says can't be read: %s", error);
+	if (p == NULL)
+		return;
+	if (p->r != NULL)
+		request_fail(p->r, RPC_FAILED,
+		    "the task queue's answer can't be read (%s): what was "
+		    "asked may have been done or not",
+		    error);
+	end(f, p);
+}
+
 static void
 take_line(struct forward *f, const char *line, size_t size)
 {
@@ -309,7 +347,7 @@ take_line(struct forward *f, const char *line, size_t size)
 	number = (uint64_t)json_integer_value(id);
 	HASH_FIND(hh, f->pending, &number, sizeof number, p);
 	if (message == NULL)
-		log_error("the broker says what is not JSON: %s", error.text);
+		take_unread(f, line, size, error.text);
 	else if (p != NULL && json_object_get(message, "id") != NULL)
 		answer(f, p, message);
 	else if (p != NULL && p->r != NULL)
@@ -454,14 +492,12 @@ params_of(const struct request *r)
 {
 	json_t *caller = json_pack("{s:I,s:I}", "uid", (json_int_t)r->actor.uid,
 	    "pid", (json_int_t)r->actor.pid);
-	char *text;
 
 	/* In place of one the client has written itself. */
 	if (caller == NULL ||
 	    json_object_set_new(r->params, "caller", caller) < 0)
 		return NULL;
-	text = json_dumps(r->params, JSON_COMPACT);
-	return text;
+	return dump(r->params);
 }
 
 void
@@ -526,7 +562,8 @@ forward_why(struct master *m, const char *instance, uint32_t cookie)
 	jw_kv_string(&params, "instance", instance);
 	jw_object_end(&params);
 	buf_init(&line);
-	put_question(&line, id, "why", buf_text(&params));
+	if (!params.failed)
+		put_question(&line, id, "why", buf_text(&params));
 	if (line.failed || params.failed) {
 		struct pending *p;
 

@@ -23,6 +23,7 @@
 #include "supervisord/base/util.h"
 #include "supervisord/master/access.h"
 #include "supervisord/master/adopt.h"
+#include "supervisord/master/amend.h"
 #include "supervisord/master/control.h"
 #include "supervisord/master/drive.h"
 #include "supervisord/master/handover.h"
@@ -37,6 +38,7 @@
 #include "supervisord/master/sockets.h"
 #include "supervisord/master/streams.h"
 #include "supervisord/master/to_broker.h"
+#include "supervisord/proto/ev_memory.h"
 
 #define CHANNEL_FD 3
 
@@ -395,6 +397,7 @@ serve(const struct options *o)
 	int r;
 
 	process_setup();
+	ev_memory_setup();
 	srand48(time(NULL) ^ getpid());
 	m.loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
 	if (m.loop == NULL || !crew_init(&m.crew)) {
@@ -412,8 +415,10 @@ serve(const struct options *o)
 		return 2;
 	}
 	peer_init(&m.guardian, m.loop, from_guardian, guardian_gone, &m);
+	m.guardian.reads = true;
 	peer_connect(&m.guardian, CHANNEL_FD);
 	shutdown_init(&m);
+	amend_init(&m);
 	r = start(&m, o);
 	if (r != 0)
 		return r;

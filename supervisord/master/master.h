@@ -85,6 +85,8 @@ struct master {
 	bool broker_wanted;  /* ... there is to be one */
 	bool broker_unsure;  /* what an earlier master told it may be wrong */
 
+	ev_timer amend; /* amend.h */
+
 	char upgrade_error[256]; /* of the last try; "": none */
 
 	/* shutdown */

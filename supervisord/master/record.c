@@ -361,22 +361,21 @@ record_exit(struct master *m, struct instance *it,
 		.maxrss_kb = child->maxrss_kb,
 	};
 	struct msg_slot slot = { child->slot, child->gen };
-	struct ack *a;
+	struct ack *a = malloc(sizeof *a);
+	uint64_t sequence;
 
 	x.cause = exit_words(it, e, words, sizeof words);
 	keep_exit(m, &x);
-	a = malloc(sizeof *a);
-	if (a != NULL) {
-		a->sequence = state_put_exit(m->state, &x);
-		a->slot = slot;
-		list_init(&a->link);
-	}
-	if (a == NULL || a->sequence == 0) {
-		/* It could not even be remembered: waiting would not help. */
+	sequence = state_put_exit(m->state, &x);
+	if (a == NULL || sequence == 0) {
+		/* It can't be remembered: waiting would not help. */
 		peer_send(&m->guardian, MSG_ACK, &slot, NULL, 0, -1);
 		free(a);
 		return;
 	}
+	a->sequence = sequence;
+	a->slot = slot;
+	list_init(&a->link);
 	list_append(&m->acks, &a->link);
 }
 

@@ -392,7 +392,8 @@ apply_diff(struct reload *reload, struct fleet_diff *diff)
 
 	buf_init(&error);
 	if (sockets_prepare(m, reload->fleet, &sockets, &error) < 0) {
-		fail(reload, RPC_FAILED, buf_text(&error));
+		fail(reload, RPC_FAILED,
+		    error.failed ? strerror(ENOMEM) : buf_text(&error));
 		buf_done(&error);
 		return;
 	}

@@ -198,17 +198,25 @@ static json_t *
 named_params(json_t *params)
 {
 	json_t *named, *one;
+	int r;
 
 	if (json_is_array(params))
 		return json_pack("{s:O}", "targets", params);
 	named = params != NULL ? json_copy(params) : json_object();
+	/* A copy without some of it would be another request. */
+	r = json_object_size(named) == json_object_size(params) ? 0 : -1;
 	one = json_object_get(named, "targets");
 	if (one == NULL)
 		one = json_object_get(named, "target");
-	if (json_is_string(one))
-		json_object_set_new(named, "targets", json_pack("[O]", one));
-	else if (json_is_array(one))
-		json_object_set(named, "targets", one);
+	if (r == 0 && json_is_string(one))
+		r = json_object_set_new(
+		    named, "targets", json_pack("[O]", one));
+	else if (r == 0 && json_is_array(one))
+		r = json_object_set(named, "targets", one);
+	if (r < 0) {
+		json_decref(named);
+		named = NULL;
+	}
 	return named;
 }
 
@@ -242,7 +250,9 @@ run(struct request *r, const char *method)
 {
 	const struct who *who = &r->client->conn.who;
 
-	if (r->method == NULL)
+	if (r->params == NULL)
+		request_fail(r, RPC_FAILED, "out of memory");
+	else if (r->method == NULL)
 		request_fail(
 		    r, RPC_NO_METHOD, "no such method: \"%.100s\"", method);
 	else if (r->method->permission == MAY_LOOK ? !who->may_look

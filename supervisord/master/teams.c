@@ -8,6 +8,7 @@
 
 #include "config/fleet.h"
 #include "supervisord/base/log.h"
+#include "supervisord/master/amend.h"
 #include "supervisord/master/drive.h"
 #include "supervisord/master/jobs.h"
 #include "supervisord/master/master.h"
@@ -122,7 +123,7 @@ team_remember_scale(struct master *m, struct team *team)
 	record_fact(m, key, team->scaled ? value : NULL);
 }
 
-static void
+static bool
 add_instance(struct master *m, struct team *team, unsigned index,
     const struct actor *by, struct job *job)
 {
@@ -130,9 +131,11 @@ add_instance(struct master *m, struct team *team, unsigned index,
 	bool up = team->worker->rules.autostart || team->scaled;
 
 	if (it == NULL) {
-		log_error("%s:%u: no room for another instance (at most %d)",
+		log_error("%s:%u: no memory for it, or no room (at most %d "
+			  "instances, with those that are leaving)",
 		    team->name, index, MEMORY_ROWS);
-		return;
+		amend_later(m);
+		return false;
 	}
 	streams_set(m, it);
 	if (up && job != NULL)
@@ -141,6 +144,7 @@ add_instance(struct master *m, struct team *team, unsigned index,
 		drive_up(m, it, by);
 	else
 		record_instance(m, it);
+	return true;
 }
 
 /* It was leaving, and belongs to the fleet again. */
@@ -182,10 +186,10 @@ team_resize(struct master *m, struct team *team, unsigned count,
 		struct instance *it =
 		    i < team->room ? team->instances[i] : NULL;
 
-		if (it == NULL)
-			add_instance(m, team, i, &autostart, job);
-		else if (it->doomed)
+		if (it != NULL && it->doomed)
 			pardon(m, it, &autostart, job);
+		if (it == NULL && !add_instance(m, team, i, &autostart, job))
+			return;
 	}
 }
 

@@ -10,6 +10,7 @@
 #include "supervisord/base/json.h"
 #include "supervisord/base/log.h"
 #include "supervisord/base/util.h"
+#include "supervisord/master/amend.h"
 #include "supervisord/master/autoscale.h"
 #include "supervisord/master/drive.h"
 #include "supervisord/master/exits.h"
@@ -74,6 +75,7 @@ keep_config(struct master *m)
 	if (fd < 0) {
 		log_error(
 		    "the broker can't be told its config: %s", strerror(-fd));
+		amend_later(m);
 		buf_done(&text);
 		return;
 	}
@@ -108,8 +110,10 @@ to_broker_configure(struct master *m)
 					    (m->broker_wanted &&
 						any_hybrid_lives(m)) };
 
-	if (wanted.value && m->broker == NULL && !begin(m))
+	if (wanted.value && m->broker == NULL && !begin(m)) {
 		log_error("no memory for the link to the broker");
+		amend_later(m);
+	}
 	/* The config first: a broker finds it at its start. */
 	if (wanted.value)
 		keep_config(m);

@@ -11,6 +11,8 @@
 
 /* So many messages are taken before the loop looks at anybody else. */
 #define RECEIVE_BATCH 256
+/* One that reads is not given more time than this. */
+#define PATIENCE_MS 1000
 
 struct waiting {
 	uint32_t type;
@@ -143,13 +145,55 @@ peer_close(struct peer *p)
 	p->fd = -1;
 }
 
-void
-peer_send(struct peer *p, enum msg_type type, const void *body,
+/* All of it or nothing, so that a failed allocation tears no record. */
+static int
+put_waiting(struct peer *p, enum msg_type type, const void *body,
     const void *tail, size_t tail_size, int fd)
 {
 	static const char zero[512];
 	struct waiting w = { type, -1, (uint32_t)channel_body_size(type),
 		(uint32_t)tail_size };
+
+	if (fd >= 0) {
+		w.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		if (w.fd < 0)
+			return -errno;
+	}
+	if (!buf_reserve(&p->outbox, sizeof w + w.body_size + tail_size)) {
+		p->outbox.failed = false;
+		if (w.fd >= 0)
+			close(w.fd);
+		return -ENOMEM;
+	}
+	buf_add(&p->outbox, &w, sizeof w);
+	buf_add(&p->outbox, body != NULL ? body : zero, w.body_size);
+	buf_add(&p->outbox, tail, tail_size);
+	watch(p);
+	return 0;
+}
+
+/* Behind all that waits. */
+static int
+send_by_waiting(struct peer *p, enum msg_type type, const void *body,
+    const void *tail, size_t tail_size, int fd)
+{
+	struct pollfd pfd = { .fd = p->fd, .events = POLLOUT };
+
+	for (;;) {
+		int r = send_waiting(p);
+
+		if (r == 0)
+			r = channel_send(
+			    p->fd, type, body, tail, tail_size, fd);
+		if (r != -EAGAIN || poll(&pfd, 1, PATIENCE_MS) == 0)
+			return r;
+	}
+}
+
+void
+peer_send(struct peer *p, enum msg_type type, const void *body,
+    const void *tail, size_t tail_size, int fd)
+{
 	int r;
 
 	if (p->fd < 0)
@@ -165,26 +209,11 @@ peer_send(struct peer *p, enum msg_type type, const void *body,
 			return;
 		}
 	}
-	if (fd >= 0) {
-		w.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-		if (w.fd < 0) {
-			log_error("can't send %s: %s", msg_name(type),
-			    strerror(errno));
-			return;
-		}
-	}
-	/* All of it or nothing, so that a failed allocation tears no record. */
-	if (!buf_reserve(&p->outbox, sizeof w + w.body_size + tail_size)) {
-		log_error("can't send %s: out of memory", msg_name(type));
-		p->outbox.failed = false;
-		if (w.fd >= 0)
-			close(w.fd);
-		return;
-	}
-	buf_add(&p->outbox, &w, sizeof w);
-	buf_add(&p->outbox, body != NULL ? body : zero, w.body_size);
-	buf_add(&p->outbox, tail, tail_size);
-	watch(p);
+	r = put_waiting(p, type, body, tail, tail_size, fd);
+	if (r < 0 && p->reads)
+		r = send_by_waiting(p, type, body, tail, tail_size, fd);
+	if (r < 0)
+		log_error("can't send %s: %s", msg_name(type), strerror(-r));
 }
 
 int

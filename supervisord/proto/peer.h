@@ -17,6 +17,7 @@ struct peer {
 	int fd; /* -1: not connected; what is sent then is thrown away */
 	ev_io io;
 	struct buf outbox;
+	bool reads; /* whatever happens, as the guardian: see peer_send */
 	void (*receive)(void *arg, struct msg *msg); /* owns msg->fd */
 	void (*gone)(void *arg, const char *why);
 	void *arg;
@@ -32,7 +33,11 @@ void peer_connect(struct peer *p, int fd);
 /* Stops watching, closes, forgets what waits. */
 void peer_close(struct peer *p);
 
-/* As channel_send; a descriptor that has to wait is duplicated. */
+/*
+ * As channel_send; a descriptor that has to wait is duplicated. Without memory
+ * for what has to wait, or a descriptor, the message is lost, which is said in
+ * the log; but one that `reads` is waited for instead.
+ */
 void peer_send(struct peer *p, enum msg_type type, const void *body,
     const void *tail, size_t tail_size, int fd);
 

@@ -5,6 +5,7 @@ single one; else a sample of them."""
 import mmap
 import os
 import random
+import signal
 import struct
 import subprocess
 import tempfile
@@ -134,6 +135,138 @@ class Broker(Case):
 
     def test_many_fail_at_once(self):
         self.each(30, 25)
+
+
+@unittest.skipIf(driver.SANITIZED, "a sanitized program takes no preloaded library")
+class Master(driver.Case):
+    """It goes on, nobody waits for ever, and in the end all is as it was asked for."""
+
+    def config(self, n):
+        extra = 'extra: { command = "@P/pause"; };' if n % 2 else ""
+        return driver.FAST + """
+            sockets: { s: { listen = "unix://@D/%d.sock"; }; };
+            workers: {
+              web: { command = "@P/pause"; processes = %d; sockets = [ "s" ]; };
+              w: { module = "%s"; threads = 2; processes = 1; tasks: {}; };
+              %s
+            };""" % (n % 3, 2 + n % 2, os.path.join(driver.BUILD, "examples", "crash.so"), extra)
+
+    def begin(self):
+        self.shortage = Shortage(self.folder(), "master")
+        sup = self.supervisord(self.config(0), environ=self.shortage.environ)
+        sup.wait_running()
+        self.own = sup.master()
+        return sup
+
+    def insist(self, sup, method, **params):
+        """The answer, in the end; what stands in for it meanwhile says why."""
+        for _ in range(200):
+            try:
+                return sup.rpc(method, **params)
+            except driver.RpcError as error:
+                self.assertRegex(str(error), "memory|no-broker|does not answer")
+            except (ConnectionError, FileNotFoundError):
+                pass
+            driver.let_pass(0.005)
+        raise AssertionError("refused for ever")
+
+    def whole(self, sup, n):
+        names = {"web:%d" % i for i in range(2 + n % 2)} | {"w:0"} | (
+            {"extra:0"} if n % 2 else set())
+        sup.wait(lambda rows: {r["name"] for r in rows} == names and
+                 all(r["state"] == "RUNNING" for r in rows), what="all of %s" % names)
+
+    def life(self, sup, n):
+        task = self.insist(sup, "submit", worker="w", func="echo", args=n, key="k%d" % n)["id"]
+        self.insist(sup, "stop", targets=["web:0"])
+        self.insist(sup, "start", targets=["web:0"])
+        pid = self.insist(sup, "status", targets=["web:1"])[0]["pid"]
+        os.kill(pid, signal.SIGKILL)
+        driver.eventually(lambda: self.insist(sup, "status", targets=["web:1"])[0]["pid"] not in (
+            None, pid), what="web:1 runs anew")
+        sup.configure(self.config(n))
+        self.insist(sup, "reload")
+        for method in ("info", "why", "events", "history", "queue"):
+            self.insist(sup, method, **({"targets": ["web"]} if method == "history" else {}))
+        self.assertEqual(self.insist(sup, "task", id=task, wait=True)["result"], n)
+
+    def each(self, counts, most):
+        sup = self.begin()
+        self.life(sup, 0)
+        self.shortage.begin(1 << 40)
+        self.life(sup, 1)
+        end = (1 << 40) - struct.unpack_from("=q", self.shortage.memory)[0]
+        self.assertGreater(end, 500)
+        places = range(end) if driver.LONG else sorted(
+            random.SystemRandom().sample(range(end), min(most, end)))
+        failed = 0
+        for n, place in enumerate(places, 2):
+            self.shortage.begin(place, counts)
+            over = threading.Timer(0.5 if counts > 1 else 60, self.shortage.end)
+            over.start()
+            try:
+                self.life(sup, n)
+            except Exception as error:
+                raise AssertionError("allocation %d: %s\n%s" % (
+                    place, error, sup.log()[-2000:])) from error
+            finally:
+                over.cancel()
+                over.join()
+                failed += self.shortage.end()
+            self.whole(sup, n)
+            self.assertEqual(sup.master(), self.own, "allocation %d" % place)
+        self.assertGreater(failed, most // 4)
+
+    def test_each_fails_once(self):
+        self.each(1, 40)
+
+    def test_many_fail_at_once(self):
+        self.each(30, 15)
+
+    def test_a_reload_is_done_or_refused(self):
+        sup = self.begin()
+        sup.configure(self.config(1))
+        self.shortage.begin(1 << 40)
+        self.insist(sup, "reload")
+        end = (1 << 40) - struct.unpack_from("=q", self.shortage.memory)[0]
+        failed = 0
+        for n, place in enumerate(range(0, end, 1 if driver.LONG else 8), 2):
+            sup.configure(self.config(n))
+            self.shortage.begin(place, 30)
+            over = threading.Timer(0.5, self.shortage.end)
+            over.start()
+            self.insist(sup, "reload", wait=False)
+            over.cancel()
+            over.join()
+            failed += self.shortage.end()
+            self.assertEqual(self.insist(sup, "info")["master_pid"], self.own, place)
+        self.assertGreater(failed, end // 8)
+        self.whole(sup, n)
+
+    def test_one_that_starts_takes_all_over(self):
+        """It may end then, for the guardian to try again."""
+        sup = self.begin()
+        self.life(sup, 1)
+        self.whole(sup, 1)
+        before = sup.pids()
+        self.shortage.begin(1 << 40)
+        sup.kill_master()
+        end = (1 << 40) - struct.unpack_from("=q", self.shortage.memory)[0]
+        self.assertGreater(end, 200)
+        failed = 0
+        for place in range(end) if driver.LONG else sorted(
+                random.SystemRandom().sample(range(end), 25)):
+            master = sup.master()
+            self.shortage.begin(place)
+            os.kill(master, signal.SIGKILL)
+            driver.eventually(lambda old=master: self.insist(sup, "info")["master_pid"] != old,
+                              what="another master")
+            failed += self.shortage.end()
+            self.whole(sup, 1)
+            self.assertEqual(sup.pids(), before, "allocation %d" % place)
+            pauses = [p for p in sup.descendants() if driver.comm(p) == "pause"]
+            self.assertEqual(len(pauses), len(before) - 1, "allocation %d" % place)
+        self.assertGreater(failed, 8)
 
 
 @unittest.skipIf(driver.SANITIZED, "a sanitized program takes no preloaded library")

@@ -239,6 +239,30 @@ a_broker_that_goes_fails_what_waits_for_it(void **state)
 }
 
 static void
+an_answer_that_cannot_be_read_is_one(void **state)
+{
+	int listening, broker, one;
+	const char *line;
+	struct rig r;
+
+	(void)state;
+	start(&r, true);
+	listening = listener();
+	one = client();
+	say(&r, one, "{\"id\":1,\"method\":\"schedules\"}");
+	broker = accepted(&r, listening);
+	hear(&r, broker);
+	say(&r, broker, "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":");
+	line = hear(&r, one);
+	assert_non_null(strstr(line, "\"id\":1,\"error\":{\"code\":1,"));
+	assert_non_null(strstr(line, "answer can't be read"));
+	close(broker);
+	close(one);
+	unlisten(listening);
+	end(&r);
+}
+
+static void
 a_broker_that_only_starts_is_waited_for(void **state)
 {
 	int listening, broker, one;
@@ -357,6 +381,7 @@ main(void)
 		cmocka_unit_test(ids_are_exchanged_and_results_untouched),
 		cmocka_unit_test(errors_and_progress_find_their_way),
 		cmocka_unit_test(a_broker_that_goes_fails_what_waits_for_it),
+		cmocka_unit_test(an_answer_that_cannot_be_read_is_one),
 		cmocka_unit_test(a_broker_that_only_starts_is_waited_for),
 		cmocka_unit_test(nobody_takes_tasks),
 		cmocka_unit_test(why_has_the_brokers_words),

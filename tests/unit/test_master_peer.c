@@ -10,8 +10,10 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "supervisord/base/util.h"
@@ -201,6 +203,45 @@ waiting_for_an_answer_sends_what_waits(void **state)
 	end(&e);
 }
 
+/* The descriptor can't be kept until there is room. */
+static void
+one_that_reads_is_waited_for(void **state)
+{
+	static const struct msg_name name = { "config" };
+	struct rlimit before, none;
+	uint32_t n, i = 0;
+	struct ends e;
+	struct msg msg;
+	int status, r = 1;
+	pid_t child;
+
+	(void)state;
+	begin(&e);
+	n = fill(&e, 100);
+	e.peer.reads = true;
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		alarm(20);
+		while (r == 1 || r == -EAGAIN) {
+			r = channel_receive(e.other, &msg);
+			if (r == 1 && msg.type == MSG_KEEP)
+				break;
+			i += r == 1 && msg.u.ACK.slot == i;
+		}
+		_exit(r == 1 && i == n && msg.fd >= 0 ? 0 : 1);
+	}
+	getrlimit(RLIMIT_NOFILE, &before);
+	none = (struct rlimit){ 0, before.rlim_max };
+	setrlimit(RLIMIT_NOFILE, &none);
+	peer_send(&e.peer, MSG_KEEP, &name, NULL, 0, e.other);
+	setrlimit(RLIMIT_NOFILE, &before);
+	waitpid(child, &status, 0);
+	assert_int_equal(status, 0);
+	assert_int_equal(e.peer.outbox.size, 0);
+	end(&e);
+}
+
 static void
 a_peer_that_closes_is_gone_once(void **state)
 {
@@ -227,6 +268,7 @@ main(void)
 		    a_descriptor_that_waits_is_the_senders_no_more),
 		cmocka_unit_test(what_waits_is_forgotten_with_the_peer),
 		cmocka_unit_test(waiting_for_an_answer_sends_what_waits),
+		cmocka_unit_test(one_that_reads_is_waited_for),
 		cmocka_unit_test(a_peer_that_closes_is_gone_once),
 	};
 

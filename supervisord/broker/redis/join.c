@@ -282,7 +282,8 @@ join_load(struct shared *s)
 		resp_begin(&cmd);
 		resp_str(&cmd, "SCRIPT");
 		resp_str(&cmd, "LOAD");
-		resp_add(&cmd, buf_text(&text), text.size);
+		if (ok)
+			resp_add(&cmd, buf_text(&text), text.size);
 		buf_done(&text);
 		s->loads++;
 		if (!ok || !link_send(s, &cmd, on_loaded, s->sha[i])) {
