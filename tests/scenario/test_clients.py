@@ -1,9 +1,11 @@
 """The client libraries against a real queue: Python's by what it promises, and
 the examples of workers/client/README.md as they stand there."""
 
+import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -117,6 +119,33 @@ class Python(Queue):
         self.assertEqual(len(set(numbers)), 400)
         self.assertEqual(sorted(queue.wait(n, 60)["result"] for n in numbers),
                          sorted(1000 * t + n for t in range(4) for n in range(100)))
+
+    def test_who_waits_again_and_again_asks_once(self):
+        # So many questions of one client would be too many to the broker.
+        path = os.path.join(self.folder(), "tasks.sock")
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.addCleanup(listener.close)
+        listener.bind(path)
+        listener.listen(1)
+        queue = Client(path, patience=0.1)
+        self.addCleanup(queue.close)
+        peer = listener.accept()[0]
+        self.addCleanup(peer.close)
+        for _ in range(3):
+            with self.assertRaises(TimeoutError):
+                queue.wait(7, 0.01)
+        threading.Timer(0.05, lambda: queue.on_done(8, lambda task, error: None)).start()
+        lines = peer.makefile("rb")
+        self.addCleanup(lines.close)
+        first, second = json.loads(lines.readline()), json.loads(lines.readline())
+        self.assertEqual((first["params"]["id"], second["params"]["id"]), (7, 8))
+        answer = {"jsonrpc": "2.0", "id": first["id"], "result": {"id": 7, "state": "done"}}
+        threading.Timer(0.05, lambda: peer.sendall(json.dumps(answer).encode() + b"\n")).start()
+        self.assertEqual(queue.wait(7, 20)["state"], "done")
+        # The next one is another question: it may have been queued again.
+        with self.assertRaises(TimeoutError):
+            queue.wait(7, 0.01)
+        self.assertEqual(json.loads(lines.readline())["params"]["id"], 7)
 
     def test_patience_ends(self):
         sup = self.start()

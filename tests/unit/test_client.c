@@ -2,7 +2,7 @@
  * The C client against the broker's own client code, which runs in a process
  * that can be killed; the queues behind it are made up:
  *   echo  gives its arguments back        fail   fails with "no luck"
- *   big   gives a result of 2 MB          never  does not end
+ *   big   gives a result of 2 MB          never  ends when it is cancelled
  *   die   kills the broker before it answers
  */
 
@@ -56,6 +56,8 @@ turn(struct ev_loop *loop, ev_prepare *w, int events)
 			fake_end(id, TASK_DONE,
 			    row->payload != NULL ? row->payload->data : "null",
 			    row->json);
+		else if (fake.cancelled == id)
+			fake_end(id, TASK_CANCELLED, "cancelled", false);
 		else if (strcmp(row->func, "fail") == 0)
 			fake_end(id, TASK_FAILED, "no luck", false);
 		else if (strcmp(row->func, "big") == 0) {
@@ -261,6 +263,44 @@ waiting_ends_when_its_time_is_over(void **state)
 	assert_int_equal(sv_wait(c, id, 0, &r), -ETIMEDOUT);
 	assert_int_equal(sv_wait(c, id, 50, &r), -ETIMEDOUT);
 	assert_int_equal(sv_cancel(c, id), 0);
+	assert_int_equal(sv_client_pending(c), 0);
+	sv_client_free(c);
+}
+
+/* So many questions of one client that wait would be too many to the broker. */
+static void
+who_waits_again_and_again_asks_once(void **state)
+{
+	struct sv_job t = SV_TASK("web", "never");
+	struct sv_client *c = connect_client();
+	struct sv_result r;
+	uint64_t id;
+
+	(void)state;
+	assert_int_equal(sv_submit(c, &t, &id), 0);
+	for (int i = 0; i < 70000; i++)
+		assert_int_equal(sv_wait(c, id, 0, &r), -ETIMEDOUT);
+	/* This one is refused when nobody waits any more. */
+	assert_int_equal(sv_wait(c, 4711, 0, &r), -ETIMEDOUT);
+	assert_int_equal(sv_client_pending(c), 0);
+	t.func = "echo";
+	assert_int_equal(sv_run(c, &t, 10000, &r), 0);
+	sv_result_done(&r);
+	/* Who comes last hears it, also after the broker was another. */
+	assert_int_equal(sv_wait(c, id, 0, &r), -ETIMEDOUT);
+	assert_int_equal(sv_cancel(c, id), 0);
+	assert_int_equal(sv_wait(c, id, 10000, &r), 0);
+	assert_int_equal(r.state, SV_CANCELLED);
+	sv_result_done(&r);
+	t.func = "never";
+	assert_int_equal(sv_run(c, &t, 50, &r), -ETIMEDOUT);
+	id = r.id;
+	kill_broker();
+	start_broker();
+	t.func = "echo";
+	t.key = "k";
+	assert_int_equal(sv_run(c, &t, 10000, &r), 0);
+	sv_result_done(&r);
 	assert_int_equal(sv_client_pending(c), 0);
 	sv_client_free(c);
 }
@@ -520,6 +560,7 @@ main(void)
 		TEST(large_things_come_whole),
 		TEST(a_refusal_has_code_name_and_words),
 		TEST(waiting_ends_when_its_time_is_over),
+		TEST(who_waits_again_and_again_asks_once),
 		TEST(many_are_submitted_at_once),
 		TEST(callbacks_come_by_one_descriptor),
 		TEST(a_killed_broker_is_found_again),

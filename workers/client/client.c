@@ -274,6 +274,13 @@ watch(struct sv_client *c, uint64_t id, sv_ended_fn *ended, void *arg,
 	e = be_connected(c);
 	if (e < 0)
 		return e;
+	r = sv_request_take_up(c, id);
+	if (r != NULL) {
+		r->ended = ended;
+		r->arg = arg;
+		*ret = r;
+		return 0;
+	}
 	r = sv_request_new(c, SV_AWAIT, ++c->last_tag);
 	if (r == NULL || sv_request_await(c, r, id) < 0) {
 		if (r != NULL)
@@ -454,7 +461,7 @@ sv_submit_many(struct sv_client *c, const struct sv_job *tasks, size_t count,
 static int
 take_back(struct sv_client *c, struct sv_request *r)
 {
-	sv_request_free(c, r);
+	sv_request_leave(c, r);
 	return sv_set_error(c, -ETIMEDOUT, "timeout",
 	    "the task has not ended within the time given");
 }

@@ -122,7 +122,8 @@ sv_request_free(struct sv_client *c, struct sv_request *r)
 		table_remove(&c->ids, r, true);
 	r->prev->next = r->next;
 	r->next->prev = r->prev;
-	c->pending--;
+	if (!r->left)
+		c->pending--;
 	free(r->frame);
 	sv_buf_done(&r->answer);
 	free(r);
@@ -136,6 +137,43 @@ sv_request_await(struct sv_client *c, struct sv_request *r, uint64_t id)
 		return -ENOMEM;
 	r->by_id_too = true;
 	return 0;
+}
+
+void
+sv_request_leave(struct sv_client *c, struct sv_request *r)
+{
+	if (!r->by_id_too || !r->sent || c->fd < 0) {
+		sv_request_free(c, r);
+		return;
+	}
+	r->left = true;
+	r->ended = NULL;
+	c->pending--;
+}
+
+struct sv_request *
+sv_request_take_up(struct sv_client *c, uint64_t id)
+{
+	struct sv_request *r = table_find(&c->ids, id, true);
+
+	if (r == NULL || !r->left)
+		return NULL;
+	r->left = false;
+	c->pending++;
+	return r;
+}
+
+/* On another connection nothing comes by itself. */
+static void
+forget_left(struct sv_client *c)
+{
+	struct sv_request *r = c->all.next, *next;
+
+	for (; r != &c->all; r = next) {
+		next = r->next;
+		if (r->left)
+			sv_request_free(c, r);
+	}
 }
 
 static void
@@ -161,6 +199,7 @@ fail(struct sv_client *c, struct sv_request *r, int error,
 void
 sv_requests_fail(struct sv_client *c, int error, const char *words)
 {
+	forget_left(c);
 	c->inside = true;
 	/* What a callback starts anew is not this one's. */
 	for (size_t n = c->pending; n > 0 && c->all.next != &c->all; n--) {
@@ -173,9 +212,11 @@ sv_requests_fail(struct sv_client *c, int error, const char *words)
 void
 sv_requests_lost(struct sv_client *c)
 {
-	struct sv_request *r = c->all.next, *next;
+	struct sv_request *r, *next;
 	size_t n = c->pending;
 
+	forget_left(c);
+	r = c->all.next;
 	c->inside = true;
 	for (; n > 0 && r != &c->all; r = next, n--) {
 		bool again = r->kind == SV_AWAIT || r->keyed || !r->sent ||
@@ -394,8 +435,10 @@ end(struct sv_client *c, struct sv_request *r, bool json)
 	memmove(result.data, result.data + sizeof head, result.size + 1);
 	r->answer = (struct sv_buf){ 0 };
 	sv_request_free(c, r);
-	c->called++;
-	ended(arg, 0, NULL, &result);
+	if (ended != NULL) {
+		c->called++;
+		ended(arg, 0, NULL, &result);
+	}
 	sv_result_done(&result);
 }
 

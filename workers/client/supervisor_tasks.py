@@ -127,6 +127,7 @@ class Client:
         self._lock = threading.Lock() # of all below
         self._sending = threading.Lock()
         self._requests = {}
+        self._waits = {} # of them those of wait(), by the task's id
         self._socket = None
         self._reader = None
         self._closed = False
@@ -154,7 +155,7 @@ class Client:
             requests.append(_Request(next(self._numbers), "submit", self._keyed(params)))
         self._send(requests)
         for r in requests:
-            self._wait_for(r, None)
+            self._wait_for(r)
         errors = [r.error for r in requests if r.error]
         if errors and not return_errors:
             raise errors[0]
@@ -170,7 +171,17 @@ class Client:
 
     def wait(self, number, timeout=None):
         """The task, once it has ended, whatever its end. TimeoutError."""
-        return _task(self._call("task", {"id": number, "wait": True}, timeout))
+        with self._lock:
+            request = self._waits.get(number)
+        if request is None:
+            request = _Request(next(self._numbers), "task", {"id": number, "wait": True})
+            self._send([request])
+            with self._lock:
+                if request.number in self._requests:
+                    self._waits[number] = request
+        # After a TimeoutError it stays, for who waits for that task the next time: many
+        # questions that nobody waits for would be too many to supervisord.
+        return _task(dict(self._result(request, timeout)))
 
     def call(self, worker, func, args=None, wait_timeout=None, **options):
         """Submits, waits, gives the result; TaskFailed if there is none."""
@@ -238,21 +249,29 @@ class Client:
             params["key"] = uuid.uuid4().hex
         return params
 
-    def _call(self, method, params, timeout=None):
+    def _call(self, method, params):
         request = _Request(next(self._numbers), method, params)
         self._send([request])
+        return self._result(request)
+
+    def _result(self, request, timeout=None):
         self._wait_for(request, timeout)
         if request.error:
             raise request.error
         return request.result
 
-    def _wait_for(self, request, timeout):
+    def _wait_for(self, request, timeout=None):
         if threading.current_thread() is self._reader:
             raise RuntimeError("a callback must not wait for its client")
         if not request.over.wait(timeout):
-            with self._lock:
-                self._requests.pop(request.number, None)
             raise TimeoutError("no answer within %s seconds" % timeout)
+
+    def _remove(self, number):
+        """The request of that number, which is over; with the lock held."""
+        request = self._requests.pop(number, None)
+        if request and self._waits.get(request.task) is request:
+            del self._waits[request.task]
+        return request
 
     def _start(self):
         """Connects, and has what comes read; with the lock held."""
@@ -306,7 +325,7 @@ class Client:
             self._tell_progress(message.get("params", {}))
             return
         with self._lock:
-            request = self._requests.pop(message["id"], None)
+            request = self._remove(message["id"])
         if request is None:
             return
         error = message.get("error")
@@ -333,7 +352,7 @@ class Client:
             self._socket = None
             lost = [r for r in self._requests.values() if not r.safe]
             for r in lost:
-                del self._requests[r.number]
+                self._remove(r.number)
         for r in lost:
             r.end(error=Lost("the connection was lost before the answer: it may have been "
                              "done or not (a key makes it safe to ask again)"))
@@ -343,8 +362,7 @@ class Client:
             with self._lock:
                 if self._closed or not self._requests:
                     self._reader = None
-                    left = list(self._requests.values())
-                    self._requests.clear()
+                    left = [self._remove(n) for n in list(self._requests)]
                     break
                 try:
                     s = self._socket = self._connect()
@@ -353,8 +371,7 @@ class Client:
                     s = None
                     if time.monotonic() > until:
                         self._reader = None
-                        left = list(self._requests.values())
-                        self._requests.clear()
+                        left = [self._remove(n) for n in list(self._requests)]
                         break
             if s:
                 # A thread of its own: whoever sends must not keep us from reading.

@@ -37,6 +37,7 @@ struct sv_request {
 	bool sent;      /* may have been seen by the broker */
 	bool by_id_too; /* is in the table by id */
 	bool begun;     /* the first piece of its answer is there */
+	bool left;      /* nobody waits for it any more, the broker knows not */
 	char *frame;    /* to send (again), or NULL */
 	size_t frame_size;
 	struct sv_buf answer; /* so far */
@@ -101,6 +102,11 @@ void sv_request_frame(
     struct sv_client *c, const struct wire_head *head, const char *body);
 /* Out of the tables, freed; nobody is called. */
 void sv_request_free(struct sv_client *c, struct sv_request *r);
+/* Nobody waits for it any more. Its RESULT will come all the same: who waits
+ * for the same task until then takes it up, so that the broker does not have
+ * more and more of them. */
+void sv_request_leave(struct sv_client *c, struct sv_request *r);
+struct sv_request *sv_request_take_up(struct sv_client *c, uint64_t id);
 void sv_requests_done(struct sv_client *c);
 
 int sv_set_error(
