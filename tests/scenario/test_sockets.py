@@ -165,6 +165,24 @@ class Sockets(driver.Case):
         with self.assertRaises(OSError):
             self.ask(sup)
 
+    def test_what_cannot_be_had_leaves_nothing_behind(self):
+        with socket.create_server(("127.0.0.1", 0)) as other, \
+                socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as theirs:
+            sup = self.supervisord(serves(where="""sockets: {
+                here: { listen = "unix://@D/here.sock"; };
+                taken: { listen = "tcp://127.0.0.1:%d"; };
+                theirs: { listen = "unix://@D/theirs.sock"; };
+            };""" % other.getsockname()[1]), start=False)
+            theirs.bind(os.path.join(sup.dir, "theirs.sock"))
+            theirs.listen(1)
+            sup.start(wait=False)
+            self.assertEqual(sup.wait_end(), 1)
+            for name in ("taken", "theirs"):
+                self.assertRegex(sup.log(), r"sockets\.%s: cannot listen on .*: Address already in "
+                                            "use" % name)
+            self.assertFalse(os.path.exists(os.path.join(sup.dir, "here.sock")))
+            self.assertTrue(os.path.exists(os.path.join(sup.dir, "theirs.sock")))
+
     def test_a_hybrid_worker_has_its_two_behind_them(self):
         script = ("import os; assert os.environ['LISTEN_PID'] == str(os.getpid()); "
                   "print(os.environ['WORKER_FD'], os.environ['WORKER_SLOTS'], "
