@@ -151,6 +151,7 @@ link_init(struct broker *b, int fd)
 		return r;
 	peer_init(&b->guardian, b->loop, from_guardian, guardian_gone, b);
 	peer_init(&b->master, b->loop, from_master, master_gone, b);
+	b->guardian.reads = true;
 	peer_connect(&b->guardian, fd);
 	return 0;
 }
