@@ -226,6 +226,28 @@ class Connections(RuntimeCase):
         self.assertEqual(process.wait(driver.DEADLINE), THREAD)
         self.assertIn("ended its thread", process.words())
 
+    def test_one_accepted_just_before_the_end_is_answered(self):
+        for _ in range(5):
+            listener = self.listen()
+            process = self.serve([("http", listener)], threads=2)
+            folder = "/proc/%d/fd" % process.pid
+            old = self.connect(listener)
+            self.assertEqual(self.get(old)[0], 200)
+            driver.let_pass(2.1) # it is no longer young
+            before, began = len(os.listdir(folder)), time.monotonic()
+            young = self.connect(listener)
+            driver.eventually(lambda f=folder, n=before: len(os.listdir(f)) > n, what="accepted")
+            process.terminate()
+            self.assertEqual(old.recv(1), b"")
+            in_time = time.monotonic() - began < 1.5
+            young.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            answer = self.response(young) if in_time else None
+            self.assertEqual(process.wait(driver.DEADLINE), 0)
+            if in_time and time.monotonic() - began < 2:
+                self.assertEqual(answer[0], 200)
+                return
+        self.fail("this machine is too slow to tell")
+
     def test_udp_is_refused_in_words(self):
         process = self.serve([("dns", self.listen(kind=socket.SOCK_DGRAM))])
         self.assertEqual(process.wait(driver.DEADLINE), SOCKET)

@@ -279,10 +279,6 @@ link_drain_locked(bool say)
 	the_link.queued = 0;
 	link_take_locked(first, last, count);
 	connection_refuse(the_link.poller);
-	for (unsigned i = 0; i < the_link.count; i++) {
-		if (the_link.threads[i].connection >= 0)
-			shutdown(the_link.threads[i].connection, SHUT_RD);
-	}
 	link_kick_locked();
 }
 
@@ -400,9 +396,11 @@ lead_locked(struct thread *t, struct work *ret)
 	the_link.leads++;
 	if (ret->connection >= 0) {
 		t->connection = ret->connection;
+		t->began = clock_mono();
+		t->hushed = false;
 		the_link.serving++;
 		if (the_link.draining)
-			shutdown(t->connection, SHUT_RD);
+			link_kick_locked();
 	}
 	ret->wake = hand_over_locked(ret->connection >= 0);
 	return ret->connection >= 0;

@@ -90,6 +90,7 @@ struct thread {
 	/* guarded by the link */
 	struct job *job;
 	int connection; /* or -1 */
+	bool hushed;    /* nothing more is read from it */
 	uint64_t last;  /* the task before, and where its answer ends */
 	uint64_t last_end;
 	bool cancelled; /* atomic */

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "supervisord/base/clock.h"
@@ -12,6 +13,10 @@
  * them are over before. */
 #define SHORT_TASK  (2 * NS_PER_MS)
 #define PATIENCE_MS 8
+
+/* When the process is to end, a connection younger than this may yet be asked
+ * for something: its client has heard of no end. */
+#define YOUNG (2 * NS_PER_SEC)
 
 static volatile sig_atomic_t terminated;
 
@@ -103,6 +108,29 @@ look_locked(uint64_t *seen)
 	return quiet ? -1 : patience_locked();
 }
 
+/* Ends the reading of connections that are old enough; how long until the next
+ * one is, in ms, or -1. */
+static int
+hush_locked(void)
+{
+	int64_t now = clock_mono(), next = -1;
+
+	for (unsigned i = 0; i < the_link.count; i++) {
+		struct thread *t = &the_link.threads[i];
+		int64_t left = t->began + YOUNG - now;
+
+		if (t->connection < 0 || t->hushed)
+			continue;
+		if (left > 0) {
+			next = next < 0 || left < next ? left : next;
+			continue;
+		}
+		t->hushed = true;
+		shutdown(t->connection, SHUT_RD);
+	}
+	return next < 0 ? -1 : (int)(next / NS_PER_MS) + 1;
+}
+
 static void
 wait_and_read(int timeout, bool leads, bool blocked)
 {
@@ -132,12 +160,15 @@ link_watch(void)
 
 	for (;;) {
 		bool leads, blocked;
-		int timeout;
+		int timeout, hush;
 
 		pthread_mutex_lock(&the_link.mutex);
 		timeout = look_locked(&seen);
 		if (over_locked())
 			break;
+		hush = the_link.draining ? hush_locked() : -1;
+		if (hush >= 0 && (timeout < 0 || hush < timeout))
+			timeout = hush;
 		leads = the_link.leader == LEAD_WATCHER && !the_link.lost;
 		blocked = the_link.blocked;
 		pthread_mutex_unlock(&the_link.mutex);

@@ -176,7 +176,8 @@ struct sv_connection {
 /*
  * The process is to end: serve what has been asked for, no more. Reading ends
  * then by itself: the runtime shuts the receiving side of each connection down,
- * so read(2) gives what has come already and then 0.
+ * so read(2) gives what has come already and then 0. One that is younger than 2
+ * seconds may yet be asked for something, and is shut down when it is older.
  */
 bool sv_stopping(void);
 
