@@ -218,6 +218,31 @@ scripts_that_are_flushed_leave_room_for_more(void **state)
 	free(text);
 }
 
+static void
+what_is_refused_is_told_at_once_and_never_done(void **state)
+{
+	struct rig *r = *state;
+	uint64_t id = side_submit(&r->a, side_row(&r->a, "1"));
+	struct store_op *end;
+
+	accepted = 0;
+	assert_int_equal(side_claim(&r->a), id);
+	rig_ask(r, "CONFIG SET min-replicas-to-write 1");
+	for (int i = 0; i < 50; i++)
+		try(&r->a, rig_submit_op(side_row(&r->a, "1")));
+	side_wait(&r->a);
+	assert_int_equal(accepted, 0);
+	assert_false(r->a.well);
+	assert_non_null(strstr(r->a.words, "NOREPLICAS"));
+	end = rig_finish_op(id, TASK_DONE, "1");
+	assert_int_equal(side_do(&r->a, end), QERR_STORE);
+	store_op_free(end);
+	rig_ask(r, "CONFIG SET min-replicas-to-write 0");
+	RIG_UNTIL(r, r->a.well);
+	assert_int_equal(side_finish(&r->a, id, TASK_DONE, "1"), QERR_NONE);
+	side_counts(&r->a, 0, 0, 1);
+}
+
 /* --- out of memory -------------------------------------------------------- */
 
 static void
@@ -419,6 +444,7 @@ main(void)
 		ONE(a_busy_redis_loses_nothing_that_was_acknowledged),
 		ONE(numbers_of_long_ago_are_forgotten),
 		ONE(scripts_that_are_flushed_leave_room_for_more),
+		ONE(what_is_refused_is_told_at_once_and_never_done),
 		ONE(a_redis_without_room_gives_ids),
 		TWO(a_redis_without_room_tells_of_ends_and_pauses),
 		ONE(ids_are_waited_for_in_vain_once),

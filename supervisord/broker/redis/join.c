@@ -63,7 +63,8 @@ link_ids(struct shared *s)
 	struct resp cmd;
 	bool wanted;
 
-	if (s->ids_asked || !s->loaded || s->reloading)
+	if (s->ids_asked || !s->loaded || s->reloading ||
+	    s->state == LINK_REFUSED)
 		return;
 	pthread_mutex_lock(&s->lock);
 	left = s->reserved - s->next_id;

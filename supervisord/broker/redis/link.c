@@ -46,6 +46,7 @@ close_both(struct shared *s)
 	s->loaded = s->sub_up = s->reloading = s->ids_asked = false;
 	s->loads = s->beats = 0;
 	s->outstanding = 0;
+	s->refusal[0] = '\0';
 	s->beat_at = 0;
 	ev_timer_stop(s->own, &s->watch);
 	ev_timer_stop(s->own, &s->beat);
@@ -63,10 +64,19 @@ link_retry(struct shared *s, double pause)
 	ev_timer_start(s->own, &s->retry);
 }
 
+static void
+unwell(struct shared *s, const char *why)
+{
+	char words[WHY_TEXT + REDIS_URL_TEXT + 2];
+
+	snprintf(words, sizeof words, "%s: %s", s->where, why);
+	shared_health(s, false, words);
+}
+
 void
 link_failed(struct shared *s, const char *fmt, ...)
 {
-	char why[384], words[sizeof why + REDIS_URL_TEXT + 2];
+	char why[WHY_TEXT];
 	va_list ap;
 
 	if (s->state == LINK_OFF)
@@ -75,8 +85,7 @@ link_failed(struct shared *s, const char *fmt, ...)
 	vsnprintf(why, sizeof why, fmt, ap);
 	va_end(ap);
 	close_both(s);
-	snprintf(words, sizeof words, "%s: %s", s->where, why);
-	shared_health(s, false, words);
+	unwell(s, why);
 	shared_broken(s);
 	if (s->leaving) {
 		ev_break(s->own, EVBREAK_ALL);
@@ -122,6 +131,8 @@ link_heard(redisAsyncContext *ac, void *reply)
 		return NULL;
 	s->heard = clock_mono();
 	s->outstanding--;
+	if (s->state == LINK_REFUSED && s->outstanding == 0)
+		link_retry(s, 0);
 	return s;
 }
 
@@ -165,6 +176,33 @@ says(const redisReply *r, const char *word)
 	return r->str != NULL && strstr(r->str, word) != NULL;
 }
 
+/* What it writes nothing with, whoever asks, until somebody has mended it. */
+static bool
+refuses(const redisReply *r)
+{
+	static const char *const words[] = { "MISCONF", "READONLY",
+		"NOREPLICAS", "MASTERDOWN", "NOAUTH", "NOPERM" };
+
+	for (size_t i = 0; i < N_ELEMENTS(words); i++)
+		if (says(r, words[i]))
+			return true;
+	return false;
+}
+
+/* Nothing more is sent. What was sent before is answered yet, and who hears
+ * that nothing was done of it need not wait: then the connection is left. */
+static void
+refused(struct shared *s, const char *why)
+{
+	if (s->state != LINK_READY)
+		return;
+	s->state = LINK_REFUSED;
+	snprintf(s->refusal, sizeof s->refusal, "%s", why);
+	unwell(s, why);
+	if (s->outstanding == 0)
+		link_retry(s, 0);
+}
+
 bool
 link_error(struct shared *s, const redisReply *r)
 {
@@ -188,11 +226,13 @@ link_error(struct shared *s, const redisReply *r)
 		s->oom_said = clock_mono();
 		return false;
 	}
-	if (says(r, "MISCONF") || says(r, "READONLY") || says(r, "LOADING") ||
-	    says(r, "NOAUTH") || says(r, "NOPERM") || says(r, "BUSY") ||
-	    says(r, "MASTERDOWN") || says(r, "NOREPLICAS")) {
+	if (says(r, "LOADING") || says(r, "BUSY")) {
 		link_failed(s, "%s", r->str);
 		return true;
+	}
+	if (refuses(r)) {
+		refused(s, r->str);
+		return false;
 	}
 	log_error("%s: %s", s->where, r->str != NULL ? r->str : "?");
 	return false;
@@ -335,6 +375,10 @@ on_retry(struct ev_loop *loop, ev_timer *w, int revents)
 
 	(void)loop;
 	(void)revents;
+	if (s->state == LINK_REFUSED) {
+		link_failed(s, "%s", s->refusal);
+		return;
+	}
 	s->state = LINK_CONNECTING;
 	s->heard = clock_mono();
 	ev_timer_again(s->own, &s->watch);

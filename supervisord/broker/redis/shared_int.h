@@ -23,6 +23,7 @@
 
 #define HEX_ID     (2 * SHARED_ID_BYTES)
 #define SEQ_DIGITS 16 /* of an operation's number */
+#define WHY_TEXT   384
 
 /* Where an operation is (op->flight.stage). */
 enum stage {
@@ -44,7 +45,8 @@ enum link_state {
 	LINK_OFF, /* until the timer */
 	LINK_CONNECTING,
 	LINK_CHECKING, /* and joining */
-	LINK_READY
+	LINK_READY,
+	LINK_REFUSED /* it writes nothing: until what was sent is answered */
 };
 
 /* What an op that is no operation of the broker's is (op->states, with kind
@@ -126,7 +128,8 @@ struct shared {
 	ev_timer retry, watch, beat, stop;
 	double pause_s;
 	bool told_health, told_well;
-	char told_words[384 + REDIS_URL_TEXT + 2];
+	char told_words[WHY_TEXT + REDIS_URL_TEXT + 2];
+	char refusal[WHY_TEXT]; /* while it is LINK_REFUSED */
 	struct fit *fit;
 	bool ids_asked;
 	uint64_t block, ids_floor; /* highest id seen */
@@ -171,9 +174,9 @@ void link_failed(struct shared *s, const char *fmt, ...)
 bool link_send(
     struct shared *s, struct resp *cmd, redisCallbackFn *fn, void *privdata);
 struct shared *link_heard(redisAsyncContext *ac, void *reply);
-/* Handles what is wrong with the store, not with what was asked. true: the
- * command was not carried out, for no fault of its own, and is to be sent
- * again. */
+/* Handles what is wrong with the store, not with what was asked. The command
+ * was not carried out. true: for no fault of its own, it is to be sent again.
+ */
 bool link_error(struct shared *s, const redisReply *r);
 void link_subscribe(struct shared *s, const char *worker, bool on);
 void link_watch(struct shared *s, const uint64_t *ids, size_t count);
