@@ -2,6 +2,8 @@
  * without its scripts, made unsafe while it is used. And leases that end while
  * nobody looks. */
 
+#include <inttypes.h>
+
 #include "tests/unit/redis_rig.h"
 
 #include "supervisord/broker/redis/scripts.h"
@@ -243,6 +245,29 @@ what_is_refused_is_told_at_once_and_never_done(void **state)
 	side_counts(&r->a, 0, 0, 1);
 }
 
+static void
+an_end_is_asked_for_again_where_that_failed(void **state)
+{
+	struct rig *r = *state;
+	uint64_t id = side_submit(&r->a, side_row(&r->a, "1"));
+	char lua[160];
+
+	assert_int_equal(side_claim(&r->b), id);
+	snprintf(lua, sizeof lua,
+	    "redis.call('RENAME', 'supervisord:t:%" PRIu64 "', 'x') "
+	    "redis.call('SET', 'supervisord:t:%" PRIu64 "', 'x')",
+	    id, id);
+	ask(r, lua);
+	shared_watch(r->a.s, id, true);
+	side_counts(&r->a, 1, 0, 0); /* answered behind it */
+	snprintf(lua, sizeof lua,
+	    "redis.call('RENAME', 'x', 'supervisord:t:%" PRIu64 "')", id);
+	ask(r, lua);
+	assert_int_equal(side_finish(&r->b, id, TASK_DONE, "1"), QERR_NONE);
+	RIG_UNTIL(r, r->a.ended > 0);
+	assert_int_equal(r->a.ended_id, id);
+}
+
 /* --- out of memory -------------------------------------------------------- */
 
 static void
@@ -445,6 +470,7 @@ main(void)
 		ONE(numbers_of_long_ago_are_forgotten),
 		ONE(scripts_that_are_flushed_leave_room_for_more),
 		ONE(what_is_refused_is_told_at_once_and_never_done),
+		TWO(an_end_is_asked_for_again_where_that_failed),
 		ONE(a_redis_without_room_gives_ids),
 		TWO(a_redis_without_room_tells_of_ends_and_pauses),
 		ONE(ids_are_waited_for_in_vain_once),

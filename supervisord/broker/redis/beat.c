@@ -248,6 +248,8 @@ on_beat(redisAsyncContext *ac, void *reply, void *privdata)
 		return;
 	}
 	beat_renewed(s);
+	if (s->watch_again)
+		link_watch_all(s);
 	hear_pools(s, reply_at(r, 4));
 	over = reply_at(r, 1);
 	for (size_t i = 0; over != NULL && i < over->elements; i++)

@@ -100,6 +100,7 @@ on_watch(redisAsyncContext *ac, void *reply, void *privdata)
 		/* Not known any more: all are looked at again. */
 		if (link_error(s, r) && s->state == LINK_READY)
 			link_failed(s, "its scripts are flushed");
+		s->watch_again = true;
 		return;
 	}
 	over = reply_at(r, 1);
@@ -128,7 +129,8 @@ link_watch(struct shared *s, const uint64_t *ids, size_t count)
 	link_script(s, &cmd, SCRIPT_WATCH, 0, false);
 	for (size_t i = 0; i < count; i++)
 		resp_uint(&cmd, ids[i]);
-	link_send(s, &cmd, on_watch, NULL);
+	if (!link_send(s, &cmd, on_watch, NULL))
+		s->watch_again = true;
 }
 
 void
@@ -138,6 +140,7 @@ link_watch_all(struct shared *s)
 	uint64_t ids[500];
 	size_t n = 0;
 
+	s->watch_again = false;
 	HASH_ITER(hh, s->watched, w, next)
 	{
 		ids[n++] = w->id;

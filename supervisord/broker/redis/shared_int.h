@@ -131,6 +131,7 @@ struct shared {
 	char told_words[WHY_TEXT + REDIS_URL_TEXT + 2];
 	char refusal[WHY_TEXT]; /* while it is LINK_REFUSED */
 	struct fit *fit;
+	bool watch_again; /* with the next beat: it came to nothing */
 	bool ids_asked;
 	uint64_t block, ids_floor; /* highest id seen */
 	int64_t oom_said;
