@@ -201,18 +201,25 @@ release_all(struct pool *p)
 }
 
 void
-claims_lost(struct task *t)
+claims_lost(struct task *t, const char *words)
 {
-	if (!t->lost)
-		log_warn("%s: task %" PRIu64 " is another supervisord's by now",
-		    t->pool->config.name, t->row.id);
+	struct core *c = t->pool->broker->core;
+	uint64_t id = t->row.id;
+	bool lost = t->lost;
+
+	if (!lost)
+		log_warn("%s: task %" PRIu64 " is %s", t->pool->config.name, id,
+		    words);
+	t->lost = true;
 	if (t->hand == NULL) {
-		t->lost = true;
 		task_forget(t);
-	} else if (!t->lost) {
-		t->lost = t->cancelling = true;
+	} else if (!lost) {
+		t->cancelling = true;
 		hands_cancel(t);
 	}
+	/* Who waits for it here hears no more of it from us. */
+	if (!lost)
+		waits_look(c, id);
 }
 
 /* --- the turn ------------------------------------------------------------- */

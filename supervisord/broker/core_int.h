@@ -331,8 +331,8 @@ void claims_told(struct pool *p, const struct store_op *op);
 void claims_new(struct pool *p, const struct task_row *row);
 /* Back to those who share its queue. */
 void claims_release(struct task *t);
-/* It is another's by now: ended here if it runs, and forgotten. */
-void claims_lost(struct task *t);
+/* It is ours no more, "task N is ...": ended here if it runs, and forgotten. */
+void claims_lost(struct task *t, const char *words);
 /* A task, from a row that is claimed; the row is left empty. */
 void claims_row(struct pool *p, struct task_row *row);
 

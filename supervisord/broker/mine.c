@@ -92,7 +92,9 @@ drop_others(struct core *c)
 		if (t != NULL && t->reading)
 			adopt_row(t, NULL);
 		else if (t != NULL)
-			claims_lost(t);
+			claims_lost(t,
+			    "ours no more: another supervisord has it, "
+			    "or the store has lost it");
 	}
 	free(ids);
 }

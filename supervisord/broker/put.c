@@ -152,11 +152,19 @@ op_lost(const struct store_op *op)
 	       op->error != QERR_NO_MEMORY;
 }
 
+static const char *
+lost_words(enum queue_error e)
+{
+	return e == QERR_NO_TASK ? "not in the shared store any more"
+				 : "another supervisord's by now";
+}
+
 static void
 updated(struct store_op *op)
 {
 	struct task *t = op->arg;
 	struct core *c = t->pool->broker->core;
+	enum queue_error e = op->error;
 	bool lost = op->shared && op_lost(op);
 
 	if (op->error == QERR_STORE || op->error == QERR_NO_MEMORY) {
@@ -171,7 +179,7 @@ updated(struct store_op *op)
 	store_op_free(op);
 	t->pending--;
 	if (lost || t->lost) {
-		claims_lost(t);
+		claims_lost(t, lost_words(e));
 		return;
 	}
 	if (t->pending > 0 || t->dirty)
@@ -342,8 +350,8 @@ finished(struct store_op *op)
 	c->sick[op->shared].pause = 0;
 	t->pending--;
 	if (op->shared && op_lost(op)) {
+		claims_lost(t, lost_words(op->error));
 		store_op_free(op);
-		claims_lost(t);
 		return;
 	}
 	core_follow(c->broker, op);

@@ -234,6 +234,33 @@ what_is_lost_is_ended_and_counts_for_nothing(void **state)
 }
 
 static void
+who_waits_for_what_the_store_has_lost_is_told(void **state)
+{
+	struct rig *r = far_rig();
+	uint64_t a = far_put("w");
+	struct waiter w = waiter();
+
+	(void)state;
+	rig_hand(r, 0, "w", 1);
+	core_shared_ready(&r->b, "w");
+	far_settle(r);
+	core_wait(&r->b, a, &w);
+	far_pass(r, 20);
+	far_well(r, false);
+	far_find(a)->holder = FAR_OTHER;
+	far_find(a)->row.id = 1; /* another task: this one is gone */
+	far_well(r, true);
+	far_settle(r);
+	assert_int_equal(waited.ended, 1);
+	assert_int_equal(waited.error, QERR_NO_TASK);
+	assert_int_equal(far.watches, 0);
+	core_lost(&r->b, find(r, a), LOST_CANCELLED, NULL);
+	far_settle(r);
+	assert_null(find(r, a));
+	far_free(r);
+}
+
+static void
 what_is_claimed_is_looked_up_after_an_outage(void **state)
 {
 	struct rig *r = far_rig();
@@ -508,6 +535,7 @@ main(void)
 		cmocka_unit_test(what_waits_behind_long_ones_is_given_back),
 		cmocka_unit_test(a_worker_that_leaves_gives_back_what_it_has),
 		cmocka_unit_test(what_is_lost_is_ended_and_counts_for_nothing),
+		cmocka_unit_test(who_waits_for_what_the_store_has_lost_is_told),
 		cmocka_unit_test(what_is_claimed_is_looked_up_after_an_outage),
 		cmocka_unit_test(
 		    while_the_store_is_away_ends_wait_and_others_go_on),

@@ -485,9 +485,10 @@ op_decode(struct shared *s, struct store_op *op, const redisReply *r)
 
 	const redisReply *code = reply_at(r, 0);
 
-	if (reply_is(code, "stale") || reply_is(code, "nolease"))
-		/* Somebody has deleted what the lease hangs on. */
-		link_failed(s, "the lease is lost");
+	if (reply_is(code, "nolease"))
+		beat_lost(s, reply_at(r, 1));
+	else if (reply_is(code, "stale"))
+		link_failed(s, "another connection of ours is newer");
 	else if (op->flight.step >= STEP_GROUP_GET)
 		group_step(s, op, r);
 	else if (reply_is(code, "then"))

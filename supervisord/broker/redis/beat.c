@@ -228,6 +228,16 @@ hear_pools(struct shared *s, const redisReply *pools)
 	}
 }
 
+void
+beat_lost(struct shared *s, const redisReply *known)
+{
+	link_failed(s, "%s",
+	    reply_number(known) != 0
+		? "the lease had run out, others have the tasks"
+		: "its data is gone (FLUSHALL, or an older state was put "
+		  "back): what was in it is lost");
+}
+
 static void
 on_beat(redisAsyncContext *ac, void *reply, void *privdata)
 {
@@ -244,7 +254,7 @@ on_beat(redisAsyncContext *ac, void *reply, void *privdata)
 		return;
 	}
 	if (reply_is(reply_at(r, 0), "lost")) {
-		link_failed(s, "the lease had run out, others have the tasks");
+		beat_lost(s, reply_at(r, 1));
 		return;
 	}
 	beat_renewed(s);

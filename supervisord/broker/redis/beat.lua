@@ -1,4 +1,5 @@
--- Renews the lease, and tells what there is to do: whose lease has run out,
+-- Renews the lease, or says that it is over, and 0 if nothing is known of it (a
+-- broker is remembered for days after its lease). Tells what there is to do: whose lease has run out,
 -- groups that are over with nobody to see to them, whether results expire, and
 -- of each worker served the name, the time until the next is due (0: none), whether any
 -- are queued, paused, until when.
@@ -8,7 +9,7 @@ local brokers = P .. 'brokers'
 call('PERSIST', P .. 'n:' .. me) -- see carried_out
 local mine = call('ZSCORE', brokers, me)
 if not mine or tonumber(mine) == 0 then
-	return { 'lost' }
+	return { 'lost', call('EXISTS', P .. 'b:' .. me) }
 end
 -- Since the clock of Redis was set back, too.
 local since = call('HGET', P .. 'b:' .. me, 'since')

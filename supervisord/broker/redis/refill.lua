@@ -9,7 +9,7 @@ local claims = P .. 'c:' .. me
 -- What is claimed without a lease nobody would ever give back.
 local lease = call('ZSCORE', P .. 'brokers', me)
 if not lease or tonumber(lease) == 0 then
-	return { 'nolease' }
+	return { 'nolease', call('EXISTS', P .. 'b:' .. me) }
 end
 call('PERSIST', claims) -- see carried_out
 local now = limited and now_ms()

@@ -237,6 +237,8 @@ const redisReply *reply_at(const redisReply *r, size_t i);
 /* The lease was renewed by what was sent at beat_sent. */
 void beat_renewed(struct shared *s);
 void beat_now(struct shared *s);
+/* There is no lease; `known`: whether there ever was one. */
+void beat_lost(struct shared *s, const redisReply *known);
 void beat_said(struct shared *s, const char *channel, const char *text);
 void beat_leave(struct shared *s);
 
