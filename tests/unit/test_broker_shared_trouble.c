@@ -268,6 +268,76 @@ an_end_is_asked_for_again_where_that_failed(void **state)
 	assert_int_equal(r->a.ended_id, id);
 }
 
+/* --- keys of somebody else's ---------------------------------------------- */
+
+static void
+expect_listed(struct rig *r, size_t count)
+{
+	struct store_op *op = rig_op(STORE_LIST);
+
+	op->limit = 10;
+	assert_int_equal(side_do(&r->a, op), QERR_NONE);
+	assert_int_equal(op->count, count);
+	store_op_free(op);
+}
+
+static struct store_op *
+group_of(struct rig *r, const char *first, const char *second)
+{
+	struct store_op *op = rig_op(STORE_GROUP);
+
+	op->group = shared_new_id(r->a.s);
+	op->rows = calloc(2, sizeof *op->rows);
+	assert_non_null(op->rows);
+	op->count = 2;
+	for (size_t i = 0; i < 2; i++) {
+		struct task_row *row = side_row(&r->a, "1");
+
+		op->rows[i] = *row;
+		free(row);
+		snprintf(op->rows[i].worker, sizeof op->rows[i].worker, "%s",
+		    i == 0 ? first : second);
+	}
+	return op;
+}
+
+static void
+a_queue_that_is_none_takes_nothing_halfway(void **state)
+{
+	struct rig *r = *state;
+	struct store_op *op;
+
+	ask(r, "redis.call('SET', 'supervisord:p:w:q', 'hello')");
+	op = rig_submit_op(side_row(&r->a, "1"));
+	assert_int_equal(side_do(&r->a, op), QERR_STORE);
+	store_op_free(op);
+	op = group_of(r, "v", "w");
+	assert_int_equal(side_do(&r->a, op), QERR_STORE);
+	store_op_free(op);
+	expect_listed(r, 0);
+	ask(r, "redis.call('DEL', 'supervisord:p:w:q')");
+	side_counts(&r->a, 0, 0, 0);
+	side_submit(&r->a, side_row(&r->a, "1"));
+	expect_listed(r, 1);
+}
+
+static void
+what_can_not_be_given_back_stays_claimed(void **state)
+{
+	struct rig *r = *state;
+	uint64_t id = side_submit(&r->a, side_row(&r->a, "1"));
+	struct store_op *op = rig_update_op(id, TASK_QUEUED);
+
+	assert_int_equal(side_claim(&r->a), id);
+	ask(r, "redis.call('SET', 'supervisord:p:w:q', 'hello')");
+	op->release = true;
+	assert_int_equal(side_do(&r->a, op), QERR_STORE);
+	store_op_free(op);
+	ask(r, "redis.call('DEL', 'supervisord:p:w:q')");
+	assert_int_equal(side_finish(&r->a, id, TASK_DONE, "1"), QERR_NONE);
+	side_counts(&r->a, 0, 0, 1);
+}
+
 /* --- out of memory -------------------------------------------------------- */
 
 static void
@@ -471,6 +541,8 @@ main(void)
 		ONE(scripts_that_are_flushed_leave_room_for_more),
 		ONE(what_is_refused_is_told_at_once_and_never_done),
 		TWO(an_end_is_asked_for_again_where_that_failed),
+		ONE(a_queue_that_is_none_takes_nothing_halfway),
+		ONE(what_can_not_be_given_back_stays_claimed),
 		ONE(a_redis_without_room_gives_ids),
 		TWO(a_redis_without_room_tells_of_ends_and_pauses),
 		ONE(ids_are_waited_for_in_vain_once),

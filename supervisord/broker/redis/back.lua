@@ -12,12 +12,12 @@ local function give_back(id, victim)
 		end_cancelled(id, worker, state)
 		return
 	end
+	enqueue(worker, id, rank)
 	call('HSET', key, 's', QUEUED, 'h', '')
 	if state == RUNNING and victim then
 		call('HINCRBY', key, 'vi', 1)
 	end
 	state_changes(worker, state, QUEUED)
-	enqueue(worker, id, rank)
 end
 
 -- A broker may take tasks of others when it has been in touch with this Redis

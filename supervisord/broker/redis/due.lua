@@ -6,16 +6,17 @@ local limited = tonumber(ARGV[7]) > 0 or tonumber(ARGV[8]) > 0
 local key = P .. 'p:' .. worker .. ':d'
 local keys = P .. 'p:' .. worker .. ':l'
 local now = now_ms()
+call('PERSIST', key) -- see carried_out
 local ids = call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, limit)
 for _, id in ipairs(ids) do
 	local task = P .. 't:' .. id
 	local rank = call('HGET', task, 'r')
-	call('ZREM', key, id)
 	if rank then
+		enqueue(worker, id, rank)
 		call('HSET', task, 's', QUEUED)
 		state_changes(worker, SCHEDULED, QUEUED)
-		enqueue(worker, id, rank)
 	end
+	call('ZREM', key, id)
 end
 local names = call('ZRANGEBYSCORE', keys, '-inf', now, 'LIMIT', 0, limit)
 for _, name in ipairs(names) do

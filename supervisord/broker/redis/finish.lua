@@ -24,6 +24,10 @@ end
 if chain and state == DONE and ARGV[at] == '0' then
 	return { 'then', chain }
 end
+local bad = follows and foreign(ARGV[at + 2], ARGV[at + 3])
+if bad then
+	return bad
+end
 carried_out()
 local expires = 0
 if ttl ~= '0' then

@@ -14,6 +14,10 @@ end
 local id = '1'
 local other = false
 if ARGV[8] == '1' then
+	local bad = foreign(ARGV[10], ARGV[11])
+	if bad then
+		return bad
+	end
 	other = insert(9)
 	id = other or ARGV[9]
 end

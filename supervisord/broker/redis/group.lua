@@ -32,7 +32,18 @@ end
 if not again and limits > 0 and full() then
 	return { 'full' }
 end
-local at, open, found = first, 0, {}
+local at, seen = first, {}
+for _ = 1, again and 0 or count do
+	local where = ARGV[at + 1] .. ' ' .. ARGV[at + 2]
+	local bad = not seen[where] and foreign(ARGV[at + 1], ARGV[at + 2])
+	if bad then
+		return bad
+	end
+	seen[where] = true
+	at = at + 7 + ARGV[at + 6]
+end
+local open, found = 0, {}
+at = first
 for i = 1, count do
 	local id, worker, key = ARGV[at], ARGV[at + 1], ARGV[at + 5]
 	local other

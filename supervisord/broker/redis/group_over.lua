@@ -10,6 +10,10 @@ end
 if not open or tonumber(open) > 0 then
 	return { 'none' }
 end
+local bad = ARGV[6] == '1' and foreign(ARGV[8], ARGV[9])
+if bad then
+	return bad
+end
 carried_out()
 local now = now_ms()
 for _, id in ipairs(call('LRANGE', key .. ':m', 0, -1)) do

@@ -5,8 +5,8 @@ local claims = P .. 'c:' .. me
 call('PERSIST', P .. 'n:' .. me) -- see carried_out
 local ids = call('ZRANGE', claims, 0, chunk - 1)
 for _, id in ipairs(ids) do
-	call('ZREM', claims, id)
 	give_back(id, false)
+	call('ZREM', claims, id)
 end
 if #ids == chunk then
 	return { 'ok', 1 }

@@ -7,6 +7,22 @@ local function put_off(worker, id, due)
 	end
 end
 
+-- Somebody else's key under a name of ours.
+local function wrong(command, key)
+	if type(redis.pcall(command, key)) == 'table' then
+		return redis.error_reply('WRONGTYPE ' .. key .. ' is not what it was ' ..
+			'made as: somebody else has written to it (TYPE, RENAME, DEL)')
+	end
+end
+
+-- Before anything is written: what a new task of the worker in this state needs.
+-- Returns the error to be returned.
+local function foreign(worker, state)
+	local pool = P .. 'p:' .. worker
+	return wrong('HLEN', pool) or wrong('ZCARD', P .. 'all') or
+		wrong('ZCARD', pool .. (state == SCHEDULED and ':d' or ':q'))
+end
+
 -- Stores the task that is at ARGV[i]: id, worker, state, rank, due, key, then
 -- the number of what follows and its other fields. Returns the id of the task
 -- its key is of, or false if it is new, and where ARGV goes on.

@@ -13,8 +13,8 @@ call('PERSIST', P .. 'n:' .. me) -- see carried_out
 call('ZADD', P .. 'brokers', 0, dead)
 local ids = call('ZRANGE', claims, 0, chunk - 1)
 for _, id in ipairs(ids) do
-	call('ZREM', claims, id)
 	give_back(id, true)
+	call('ZREM', claims, id)
 end
 if #ids == chunk then
 	return { 'ok', #ids, 1 }

@@ -15,6 +15,7 @@ if not again then
 	if rank == '' then
 		rank = old_rank
 	end
+	enqueue(worker, id, rank)
 	call('HDEL', key, 'd', 'st', 'fi', 'ex', 'e', 'wo', 'res', 'rj', 'cx', 'as')
 	call('HSET', key, 's', QUEUED, 'r', rank, 'fl', failures, 'cr', crashes)
 	call('ZREM', P .. 'l:' .. state, id)
@@ -24,6 +25,5 @@ if not again then
 		call('HINCRBY', P .. 'g:' .. group, 'open', 1)
 		call('ZREM', P .. 'groups', group)
 	end
-	enqueue(worker, id, rank)
 end
 return { 'ok', call('HGETALL', key) }

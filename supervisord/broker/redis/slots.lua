@@ -11,11 +11,11 @@ local function unpark(worker, key)
 	local waits = P .. 'lq:' .. worker .. ':' .. key
 	local id = call('ZRANGE', waits, 0, 0)[1]
 	if id then
-		call('ZREM', waits, id)
 		local rank = call('HGET', P .. 't:' .. id, 'r')
 		if rank then
 			enqueue(worker, id, rank)
 		end
+		call('ZREM', waits, id)
 	end
 	if call('EXISTS', waits) == 0 then
 		call('ZREM', P .. 'p:' .. worker .. ':l', key)

@@ -11,6 +11,10 @@ if limit > 0 then
 		return { other and 'ok' or 'full', other or '0', counts(worker) }
 	end
 end
+local bad = foreign(worker, ARGV[8])
+if bad then
+	return bad
+end
 local other = insert(6)
 if not other then
 	carried_out()

@@ -17,6 +17,11 @@ carried_out()
 if rank == '' then
 	rank = old_rank
 end
+if not cancel and state == SCHEDULED then
+	put_off(worker, id, due)
+elseif not cancel then
+	enqueue(worker, id, rank)
+end
 call('HSET', key, 's', state, 'r', rank, unpack(ARGV, 11, 10 + n))
 state_changes(worker, was, state)
 call('ZREM', P .. 'c:' .. me, id)
@@ -24,9 +29,5 @@ free_slot(worker, limit_key, id)
 call('HSET', key, 'h', '')
 if cancel then
 	end_cancelled(id, worker, state)
-elseif state == SCHEDULED then
-	put_off(worker, id, due)
-else
-	enqueue(worker, id, rank)
 end
 return { 'ok' }
