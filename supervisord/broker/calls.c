@@ -109,9 +109,9 @@ call_fail(struct call *c, enum queue_error e, const char *fmt, ...)
 
 	if (fmt == NULL && e == QERR_STORE && b->store_well &&
 	    b->shared != NULL && b->shared_words[0] != '\0') {
-		call_fail(c, e, "the shared store %s now: %s",
+		call_fail(c, e, "the shared store %s now: %s: %s",
 		    b->shared_well ? "takes no new tasks" : "can't be used",
-		    b->shared_words);
+		    b->shared_name, b->shared_words);
 		return;
 	}
 	if (fmt == NULL) {

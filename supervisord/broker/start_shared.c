@@ -33,7 +33,8 @@ health(void *arg, bool well, const char *words)
 	if (same)
 		return;
 	if (words[0] != '\0')
-		broker_event(b, "", "queue", "the shared store: %s", words);
+		broker_event(b, "", "queue", "the shared store %s: %s",
+		    b->shared_name, words);
 	else
 		broker_event(b, "", "queue", "the shared store %s is well",
 		    b->shared_name);

@@ -117,8 +117,12 @@ print_remarks(const json_t *list)
 			    ctl_text(row, "worker"), why[0] != '\0' ? ": " : "",
 			    why);
 		if (shared[0] != '\0')
-			ctl_put_line(stdout, "%s is shared, in %s",
-			    ctl_text(row, "worker"), shared);
+			ctl_put_line(stdout, "%s is shared, in %s%s",
+			    ctl_text(row, "worker"), shared,
+			    json_is_true(json_object_get(row, "outdated"))
+				? " (not to be asked now: its tasks are "
+				  "counted as last heard)"
+				: "");
 		if (store[0] != '\0' && strcmp(store, "ok") != 0 &&
 		    !warned[shared[0] != '\0']) {
 			warned[shared[0] != '\0'] = true;

@@ -296,7 +296,11 @@ class Trouble(Sharing):
         redis.password = "s3cret%word"
         wrong = self.supervisord(self.config(redis.tcp(":wr0ng@")))
         self.unwell(wrong)
-        eventually(lambda: "not connected" not in self.queue(wrong)["store"])
+        eventually(lambda: "is the password in tasks.store its own?" in self.queue(wrong)["store"])
+        # Once, and not as last heard of.
+        self.assertEqual(wrong.ctl("queue", "w")[2].count(redis.tcp()), 1)
+        self.assertEqual(wrong.ctl_ok("why", "w:0").count(redis.tcp()), 1)
+        self.assertTrue(self.queue(wrong)["outdated"])
         a = self.supervisord(self.config(redis.tcp(":${REDIS_PASSWORD}@")),
                              environ={"REDIS_PASSWORD": "s3cret%25word"})
         self.well(a)
@@ -307,6 +311,7 @@ class Trouble(Sharing):
                          sup.ctl_ok("status", "--json")):
                 self.assertNotIn(secret, text)
         self.assertEqual(self.queue(a)["shared"], redis.tcp())
+        self.assertFalse(self.queue(a)["outdated"])
 
     def test_two_redises_are_refused(self):
         sup = self.supervisord("workers: {};")

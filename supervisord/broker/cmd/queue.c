@@ -9,6 +9,7 @@
 struct list_of_queues {
 	const struct broker *b;
 	struct buf out;
+	bool old; /* shared ones could not be asked for their counts */
 };
 
 static void
@@ -81,8 +82,8 @@ put_rates(struct buf *b, const struct pool_stats *s)
 
 /* Where its tasks are, and how that is. */
 static void
-put_store(
-    struct buf *b, const struct broker *broker, const struct pool_stats *s)
+put_store(struct buf *b, const struct broker *broker,
+    const struct pool_stats *s, bool old)
 {
 	bool well =
 	    s->shared ? broker->shared_words[0] == '\0' : broker->store_well;
@@ -97,6 +98,7 @@ put_store(
 	}
 	jw_kv_string(b, "shared", broker->shared_name);
 	jw_kv_int(b, "claimed", s->here);
+	jw_kv_bool(b, "outdated", old);
 }
 
 static void
@@ -116,7 +118,7 @@ put_one(const struct pool_stats *s, void *arg)
 	jw_kv_int(b, "busy", s->busy);
 	put_rates(b, s);
 	put_functions(b, s->functions);
-	put_store(b, l->b, s);
+	put_store(b, l->b, s, l->old);
 	jw_object_end(b);
 }
 
@@ -130,7 +132,7 @@ counted(void *arg, enum queue_error e)
 	const char *worker =
 	    json_string_value(json_object_get(c->params, "worker"));
 
-	(void)e;
+	l.old = e != QERR_NONE || !c->b->shared_well;
 	buf_init(&l.out);
 	jw_array(&l.out);
 	core_stats(c->b, worker, put_one, &l);

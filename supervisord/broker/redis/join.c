@@ -302,15 +302,14 @@ join_load(struct shared *s)
 static void
 verdict(struct shared *s)
 {
-	char why[384], words[sizeof why + REDIS_URL_TEXT + 2];
+	char why[WHY_TEXT];
 	enum fit_for f = fit_verdict(s->fit, why, sizeof why);
 
 	if (s->state == LINK_READY && f == FIT_FOR_TASKS) {
 		shared_health(s, true, "");
 	} else if (s->state == LINK_READY && f == FIT_UNSAFE) {
 		/* It was made so while tasks were running. */
-		snprintf(words, sizeof words, "%s: %s", s->where, why);
-		shared_health(s, true, words);
+		shared_health(s, true, why);
 	} else if (f == FIT_FOR_TASKS) {
 		join_load(s);
 	} else {

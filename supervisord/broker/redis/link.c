@@ -23,6 +23,7 @@
 #include "supervisord/base/log.h"
 #include "supervisord/base/util.h"
 #include "supervisord/broker/redis/shared_int.h"
+#include "supervisord/broker/redis/words.h"
 
 #define SILENCE_NS (5 * NS_PER_SEC)
 
@@ -67,9 +68,9 @@ link_retry(struct shared *s, double pause)
 static void
 unwell(struct shared *s, const char *why)
 {
-	char words[WHY_TEXT + REDIS_URL_TEXT + 2];
+	char words[WHY_TEXT];
 
-	snprintf(words, sizeof words, "%s: %s", s->where, why);
+	words_of_redis(why, words, sizeof words);
 	shared_health(s, false, words);
 }
 
@@ -206,6 +207,8 @@ refused(struct shared *s, const char *why)
 bool
 link_error(struct shared *s, const redisReply *r)
 {
+	char words[WHY_TEXT];
+
 	if (says(r, "NOSCRIPT")) {
 		/* All that is on the way has this answer; when they are loaded
 		 * again, so has all of it come back. */
@@ -234,7 +237,8 @@ link_error(struct shared *s, const redisReply *r)
 		refused(s, r->str);
 		return false;
 	}
-	log_error("%s: %s", s->where, r->str != NULL ? r->str : "?");
+	words_of_redis(r->str != NULL ? r->str : "?", words, sizeof words);
+	log_error("%s: %s", s->where, words);
 	return false;
 }
 

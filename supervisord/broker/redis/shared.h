@@ -59,8 +59,9 @@ struct shared_options {
 	void *arg;
 	/* As store_options.complete: a `then` needs defaults of its worker. */
 	bool (*complete)(struct submission *s, struct task_row *row, void *arg);
-	/* Connected and fit to be used, or not: why, for people. Well, with
-	 * words: it has become unsafe, and new tasks are refused. */
+	/* Connected and fit to be used, or not: why, for people, who know
+	 * which store it is. Well, with words: it has become unsafe or is full,
+	 * and new tasks are refused. */
 	void (*health)(void *arg, bool well, const char *words);
 	/* Connected, for the first time or again, or the lease was lost: what
 	 * is claimed has to be looked up (MINE). After health(true). */

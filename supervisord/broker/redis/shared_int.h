@@ -128,7 +128,7 @@ struct shared {
 	ev_timer retry, watch, beat, stop;
 	double pause_s;
 	bool told_health, told_well;
-	char told_words[WHY_TEXT + REDIS_URL_TEXT + 2];
+	char told_words[WHY_TEXT];
 	char refusal[WHY_TEXT]; /* while it is LINK_REFUSED */
 	struct fit *fit;
 	bool watch_again; /* with the next beat: it came to nothing */
