@@ -66,6 +66,14 @@ ask(struct rig *r, const char *lua)
 }
 
 static void
+expect_no_new(struct rig *r, const char *words)
+{
+	RIG_UNTIL(r, strstr(r->a.words, words) != NULL);
+	assert_true(r->a.well);
+	assert_int_equal(shared_new_id(r->a.s), 0);
+}
+
+static void
 full_memory(struct rig *r, bool full)
 {
 	rig_ask(r, "CONFIG SET maxmemory %s", full ? "1000000" : "0");
@@ -370,6 +378,30 @@ a_redis_without_room_tells_of_ends_and_pauses(void **state)
 }
 
 static void
+a_redis_without_room_takes_nothing_new_until_it_has_some(void **state)
+{
+	struct rig *r = *state;
+	struct task_row *row = side_row(&r->a, "1");
+	struct store_op *op;
+	uint64_t id;
+
+	row->then = strdup("{\"worker\":\"w\",\"func\":\"g\"}");
+	id = side_submit(&r->a, row);
+	assert_int_equal(side_claim(&r->a), id);
+	full_memory(r, true);
+	op = rig_submit_op(side_row(&r->a, "1"));
+	assert_int_equal(side_do(&r->a, op), QERR_STORE);
+	store_op_free(op);
+	expect_no_new(r, "out of memory");
+	/* It ends, and what follows it comes in. */
+	assert_int_equal(side_finish(&r->a, id, TASK_DONE, "1"), QERR_NONE);
+	side_counts(&r->a, 1, 0, 1);
+	full_memory(r, false);
+	RIG_UNTIL(r, r->a.words[0] == '\0');
+	side_submit(&r->a, side_row(&r->a, "1"));
+}
+
+static void
 ids_are_waited_for_in_vain_once(void **state)
 {
 	struct rig *r = *state;
@@ -485,14 +517,6 @@ a_lease_is_over_without_an_answer(void **state)
 /* --- made unsafe ---------------------------------------------------------- */
 
 static void
-expect_no_new(struct rig *r, const char *words)
-{
-	RIG_UNTIL(r, strstr(r->a.words, words) != NULL);
-	assert_true(r->a.well);
-	assert_int_equal(shared_new_id(r->a.s), 0);
-}
-
-static void
 a_redis_that_is_made_unsafe_takes_nothing_new(void **state)
 {
 	struct rig *r = *state;
@@ -545,6 +569,7 @@ main(void)
 		ONE(what_can_not_be_given_back_stays_claimed),
 		ONE(a_redis_without_room_gives_ids),
 		TWO(a_redis_without_room_tells_of_ends_and_pauses),
+		TWO(a_redis_without_room_takes_nothing_new_until_it_has_some),
 		ONE(ids_are_waited_for_in_vain_once),
 		ONE(a_lease_of_which_a_piece_was_taken_is_over),
 		TWO(a_clock_that_was_set_back_keeps_nobody_from_reaping),

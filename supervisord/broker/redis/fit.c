@@ -13,7 +13,7 @@
 
 struct fit {
 	enum durability durability;
-	bool master, cluster, loading, aof, aof_broken, evicts;
+	bool master, cluster, loading, aof, aof_broken, evicts, room;
 	int version; /* the first number */
 	char version_text[32], policy[32];
 	char fsync[16]; /* "": it may not be asked for */
@@ -65,11 +65,20 @@ is(const char *text, const char *name, const char *value)
 	return strcmp(got, value) == 0;
 }
 
+static unsigned long long
+number(const char *text, const char *name)
+{
+	char got[32];
+
+	field(text, name, got, sizeof got);
+	return strtoull(got, NULL, 10);
+}
+
 void
 fit_info(struct fit *f, const redisReply *r)
 {
 	const char *text = r->str != NULL ? r->str : "";
-	bool limit;
+	unsigned long long most = number(text, "maxmemory");
 
 	field(text, "redis_version", f->version_text, sizeof f->version_text);
 	f->version = atoi(f->version_text);
@@ -79,8 +88,9 @@ fit_info(struct fit *f, const redisReply *r)
 	f->aof = is(text, "aof_enabled", "1");
 	f->aof_broken = is(text, "aof_last_write_status", "err");
 	field(text, "maxmemory_policy", f->policy, sizeof f->policy);
-	limit = !is(text, "maxmemory", "0");
-	f->evicts = limit && strcmp(f->policy, "noeviction") != 0;
+	f->evicts = most > 0 && strcmp(f->policy, "noeviction") != 0;
+	/* Not for the next few alone. */
+	f->room = most == 0 || number(text, "used_memory") < most - most / 20;
 }
 
 void
@@ -148,6 +158,12 @@ is_safe(const struct fit *f, char *words, size_t size)
 	else
 		return true;
 	return false;
+}
+
+bool
+fit_has_room(const struct fit *f)
+{
+	return f->room;
 }
 
 enum fit_for

@@ -305,8 +305,9 @@ verdict(struct shared *s)
 	char why[WHY_TEXT];
 	enum fit_for f = fit_verdict(s->fit, why, sizeof why);
 
+	s->full = s->full && !fit_has_room(s->fit);
 	if (s->state == LINK_READY && f == FIT_FOR_TASKS) {
-		shared_health(s, true, "");
+		shared_health(s, true, s->full ? FULL_WORDS : "");
 	} else if (s->state == LINK_READY && f == FIT_UNSAFE) {
 		/* It was made so while tasks were running. */
 		shared_health(s, true, why);

@@ -48,6 +48,7 @@ close_both(struct shared *s)
 	s->loads = s->beats = 0;
 	s->outstanding = 0;
 	s->refusal[0] = '\0';
+	s->full = false;
 	s->beat_at = 0;
 	ev_timer_stop(s->own, &s->watch);
 	ev_timer_stop(s->own, &s->beat);
@@ -221,12 +222,10 @@ link_error(struct shared *s, const redisReply *r)
 		return true;
 	}
 	if (says(r, "OOM ")) {
-		if (clock_mono() - s->oom_said > 60 * NS_PER_SEC ||
-		    s->oom_said == 0)
-			log_warn("%s is out of memory (maxmemory): it takes no "
-				 "more tasks",
-			    s->where);
-		s->oom_said = clock_mono();
+		/* Until a look finds room in it (join.c). */
+		s->full = true;
+		if (s->state == LINK_READY)
+			shared_health(s, true, FULL_WORDS);
 		return false;
 	}
 	if (says(r, "LOADING") || says(r, "BUSY")) {

@@ -24,6 +24,9 @@
 #define HEX_ID     (2 * SHARED_ID_BYTES)
 #define SEQ_DIGITS 16 /* of an operation's number */
 #define WHY_TEXT   384
+#define FULL_WORDS                                                             \
+	"it is out of memory (maxmemory): until results have expired, or "     \
+	"CONFIG SET maxmemory gives it more"
 
 /* Where an operation is (op->flight.stage). */
 enum stage {
@@ -134,9 +137,9 @@ struct shared {
 	bool watch_again; /* with the next beat: it came to nothing */
 	bool ids_asked;
 	uint64_t block, ids_floor; /* highest id seen */
-	int64_t oom_said;
-	unsigned beats;      /* on the way */
-	int64_t beat_sent;   /* boot ns, the first of them, or the join */
+	bool full;                 /* it has said that it is out of memory */
+	unsigned beats;            /* on the way */
+	int64_t beat_sent;         /* boot ns, the first of them, or the join */
 	int64_t lease_until; /* boot ns; written here, read there: atomic */
 };
 
@@ -211,6 +214,7 @@ void fit_free(struct fit *f);
  */
 void fit_info(struct fit *f, const redisReply *r);
 void fit_fsync(struct fit *f, const redisReply *r);
+bool fit_has_room(const struct fit *f);
 enum fit_for fit_verdict(const struct fit *f, char *words, size_t size);
 
 /* ops.c */
