@@ -31,7 +31,7 @@ adopt(struct hand *h, struct task *t, uint32_t attempt)
 	}
 	t->unsure = true;
 	t->row.attempts = MAX_OF(t->row.attempts, attempt);
-	memcpy(t->row.instance, h->name, sizeof(t->row.instance));
+	task_place(t, h);
 	t->sent_mono = p->broker->core->mono;
 	t->alone = row_is_suspect(&t->row);
 	key_take(t);

@@ -125,6 +125,7 @@ struct broker {
 	bool shared_well;
 	char shared_words[512];      /* why it is not, or takes no new tasks */
 	char shared_name[320];       /* its URL, without a password */
+	char shared_host[160];       /* our name there: host and pid */
 	struct shared_as *shared_as; /* how it was opened (start_shared.c) */
 	bool shared_leave;           /* what is claimed there is given back */
 	struct core *core;           /* the queues (core.h) */

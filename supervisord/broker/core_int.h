@@ -281,6 +281,8 @@ void dispatch_claims(struct core *c); /* those that are not back in time */
 void task_leave(struct task *t);
 void hand_take(struct hand *h, struct task *t);
 void hand_is_alone(struct hand *h, const struct task *t); /* if it is */
+/* Where it runs now: for people. */
+void task_place(struct task *t, const struct hand *h);
 
 /* keys.c */
 bool key_blocked(struct task *t); /* parked then, or can't be */

@@ -45,6 +45,16 @@ task_leave(struct task *t)
 	pool_touch(h->pool);
 }
 
+void
+task_place(struct task *t, const struct hand *h)
+{
+	memcpy(t->row.instance, h->name, sizeof(t->row.instance));
+	if (id_shared(t->row.id)) {
+		free(t->row.host);
+		t->row.host = strdup(t->pool->broker->shared_host);
+	}
+}
+
 /* false: there is no memory for it now, and the task is queued again. */
 static bool
 give(struct pool *p, struct hand *h, struct task *t)
@@ -56,7 +66,7 @@ give(struct pool *p, struct hand *h, struct task *t)
 	task_move(t, TASK_RUNNING);
 	t->row.attempts++;
 	t->row.started_ms = c->wall_ms;
-	memcpy(t->row.instance, h->name, sizeof(t->row.instance));
+	task_place(t, h);
 	t->thread = 0;
 	t->begun = t->recalled = t->overrun = t->cancelling = false;
 	t->share = WIRE_NO_SHARE;

@@ -129,14 +129,15 @@ begin(struct broker *b)
 		.cancel = cancel,
 		.paused = paused,
 	};
-	char host[128] = "", name[160];
+	char host[128] = "";
 	int r = remember(b);
 
 	if (r < 0)
 		return r;
 	(void)gethostname(host, sizeof host - 1);
-	snprintf(name, sizeof name, "%s:%d", host, (int)getpid());
-	options.name = name;
+	snprintf(b->shared_host, sizeof b->shared_host, "%s:%d", host,
+	    (int)getpid());
+	options.name = b->shared_host;
 	options.url = b->shared_as->url;
 	options.durability = b->shared_as->durability;
 	if (!flights_id(b->flights, options.id))

@@ -57,9 +57,10 @@ task_row_done(struct task_row *row)
 	body_release(row->result);
 	free(row->error);
 	free(row->words);
+	free(row->host);
 	row->func = row->key = row->limit_key = row->then = NULL;
 	row->payload = row->result = NULL;
-	row->error = row->words = NULL;
+	row->error = row->words = row->host = NULL;
 }
 
 struct task_row *

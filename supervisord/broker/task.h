@@ -113,7 +113,8 @@ struct task_row {
 	uint32_t missed; /* due times before fire_ms that it stands for, too */
 	int64_t fire_ms;
 	char instance[PROTO_NAME]; /* that executes it or did last; "" */
-	struct body *result;       /* DONE: bytes or JSON; NULL */
+	char *host;          /* shared: of which supervisord; NULL: not known */
+	struct body *result; /* DONE: bytes or JSON; NULL */
 	bool result_json;
 	char *error; /* why it is not DONE, or why the last try failed */
 	char *words; /* how its process died, and its last lines; NULL */

@@ -90,6 +90,7 @@ put_place(struct buf *out, const struct task_row *row, const struct task *live)
 	bool runs = live != NULL && live->hand != NULL && live->begun;
 
 	put_text(out, "instance", row->instance);
+	put_text(out, "host", row->host);
 	if (runs)
 		jw_kv_int(out, "thread", live->thread);
 	else

@@ -116,6 +116,10 @@ class Sharing(Queue):
             return []
         return [(w, int(i), int(a), int(p)) for w, i, a, p in (line.split() for line in lines)]
 
+    def why(self, sup, number):
+        with driver.Connection(os.path.join(sup.run_dir, "tasks.sock")) as tasks:
+            return tasks.call("why", task=number)["text"]
+
     def begun(self, number):
         return eventually(lambda: [e for e in self.entries() if e[:2] == ("begin", number)],
                           what="task %d begins" % number)

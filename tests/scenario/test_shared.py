@@ -76,6 +76,12 @@ class Together(Sharing):
         b = self.sharing(redis.unix())
         number = self.submit(a, "w", "polite")
         self.begun(number)
+        host = eventually(lambda: self.task(a, number)["host"])
+        self.assertRegex(host, "^.+:%d$" % self.broker(b))
+        listed = json.loads(a.ctl_ok("tasks", "--state", "running", "--json"))
+        self.assertEqual([t["host"] for t in listed], [host])
+        self.assertIn(host, self.why(a, number))
+        self.assertEqual(self.task(b, number)["host"], host)
         a.ctl_ok("cancel", str(number))
         self.assertEqual(self.ended(a, number)["state"], "cancelled")
         a.ctl_ok("pause", "w")
@@ -140,8 +146,7 @@ class Together(Sharing):
         task = self.ended(a, number)
         self.assertEqual((task["state"], task["crashes"]), ("dead", 2))
         eventually(lambda: "about to crash in task %d" % number in self.task(a, number)["words"])
-        with driver.Connection(os.path.join(a.run_dir, "tasks.sock")) as at_a:
-            self.assertIn("crashed its process", at_a.call("why", task=number)["text"])
+        self.assertIn("crashed its process", self.why(a, number))
 
     def test_a_schedule_of_both_fires_once_for_each_time(self):
         redis = Redis(self)

@@ -246,10 +246,13 @@ tell_running(
 {
 	char time[UNITS_TEXT];
 
+	bool elsewhere = id_shared(row->id) && live == NULL;
+
 	buf_fmt(text, " It runs in %s%s",
 	    row->instance[0] != '\0' ? row->instance : "an instance",
-	    id_shared(row->id) && live == NULL ? " of another supervisord"
-					       : "");
+	    elsewhere ? " of another supervisord" : "");
+	if (elsewhere && row->host != NULL)
+		buf_fmt(text, ", %s", row->host);
 	if (live != NULL && live->begun)
 		buf_fmt(text, ", thread %u", live->thread);
 	if (live != NULL && live->sent_mono != 0)

@@ -28,7 +28,7 @@ else
 end
 
 local names = { 'w', 's', 'f', 'k', 'lk', 'pr', 'r', 'd', 'c', 'st', 'fi', 'ex',
-	'ti', 'tt', 're', 'n', 'fl', 'cr', 'vi', 'pa', 'g', 'fm', 'sm', 'in', 'e', 'wo',
+	'ti', 'tt', 're', 'n', 'fl', 'cr', 'vi', 'pa', 'g', 'fm', 'sm', 'in', 'ho', 'e', 'wo',
 	'j', 'rj', 'th' }
 for _, id in ipairs(ids) do
 	local key = P .. 't:' .. id

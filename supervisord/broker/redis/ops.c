@@ -53,7 +53,7 @@ update(struct shared *s, struct store_op *op, struct resp *cmd)
 	resp_str(cmd, op->release ? "1" : "0");
 	put_rank(cmd, c);
 	resp_int(cmd, c->due_ms);
-	row_change_encode(cmd, c, NULL, false);
+	row_change_encode(s, cmd, c, NULL, false);
 }
 
 static void
@@ -87,7 +87,7 @@ finish(struct shared *s, struct store_op *op, struct resp *cmd)
 	resp_uint(cmd, c->id);
 	resp_uint(cmd, c->state);
 	resp_int(cmd, ttl_of(c));
-	row_change_encode(cmd, c, op->result, op->result_json);
+	row_change_encode(s, cmd, c, op->result, op->result_json);
 	put_follower(cmd, op);
 }
 
@@ -233,7 +233,7 @@ one(struct shared *s, struct store_op *op, struct resp *cmd)
 	script(s, op, cmd, cancel ? SCRIPT_CANCEL : SCRIPT_TASK);
 	resp_uint(cmd, op->change.id);
 	if (cancel)
-		row_change_encode(cmd, &op->change, NULL, false);
+		row_change_encode(s, cmd, &op->change, NULL, false);
 }
 
 static void

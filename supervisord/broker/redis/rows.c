@@ -66,6 +66,7 @@ static const struct column {
 	COLUMN("s", UINT8, state),
 	COLUMN("r", INT64, rank),
 	COLUMN("ex", INT64, expires_ms),
+	COLUMN("ho", TEXT, host),
 	COLUMN("rj", BOOL, result_json),
 	COLUMN("res", BODY, result),
 /* clang-format on */
@@ -195,8 +196,8 @@ put_text(struct resp *cmd, const char *name, const char *text, unsigned *count)
 }
 
 void
-row_change_encode(struct resp *cmd, const struct task_change *c,
-    const struct body *result, bool json)
+row_change_encode(const struct shared *s, struct resp *cmd,
+    const struct task_change *c, const struct body *result, bool json)
 {
 	unsigned count = 0;
 	size_t at = begin_count(cmd);
@@ -215,8 +216,10 @@ row_change_encode(struct resp *cmd, const struct task_change *c,
 		put_int(cmd, "st", c->started_ms, &count);
 	if ((c->fields & CHANGE_FINISHED) != 0)
 		put_int(cmd, "fi", c->finished_ms, &count);
-	if ((c->fields & CHANGE_INSTANCE) != 0)
+	if ((c->fields & CHANGE_INSTANCE) != 0) {
 		put_text(cmd, "in", c->instance, &count);
+		put_text(cmd, "ho", s->name, &count);
+	}
 	if ((c->fields & CHANGE_ERROR) != 0)
 		put_text(cmd, "e", c->error, &count);
 	if ((c->fields & CHANGE_WORDS) != 0)

@@ -231,8 +231,8 @@ void row_encode(struct resp *cmd, const struct task_row *row,
 /* Names and values in turn; 0, -ENOMEM, or -ENOENT: it is no task. */
 int row_decode(uint64_t id, const redisReply *r, struct task_row *row);
 /* All but state, rank and expiry. result: NULL, or with it. */
-void row_change_encode(struct resp *cmd, const struct task_change *c,
-    const struct body *result, bool json);
+void row_change_encode(const struct shared *s, struct resp *cmd,
+    const struct task_change *c, const struct body *result, bool json);
 bool reply_is(const redisReply *r, const char *text);
 int64_t reply_number(const redisReply *r);
 const redisReply *reply_at(const redisReply *r, size_t i);
