@@ -59,7 +59,7 @@ enum store_kind {
 	STORE_TASK,   /* change.id: rows[0] with payload, result, words */
 	STORE_LIST,   /* worker or "", states (bits, 0: all), after_id (0: from
 		       * the newest), limit: newest first, without payload and
-		       * result */
+		       * result. Shared: QERR_NO_TASK where after_id is gone */
 	STORE_SCHEDULE, /* store_schedule_id's own */
 	STORE_MINE,     /* of a shared store alone: redis/shared.h */
 	STORE_STATS,    /* the same */

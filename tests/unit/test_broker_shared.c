@@ -578,6 +578,58 @@ lists_are_newest_first(void **state)
 	}
 }
 
+/* The list behind `after` (0: from the newest), one state or any (0). */
+static void
+expect_next(
+    struct rig *r, uint64_t after, uint32_t states, uint64_t id, size_t count)
+{
+	struct store_op *op = rig_op(STORE_LIST);
+
+	op->after_id = after;
+	op->states = states;
+	op->limit = 100;
+	assert_int_equal(side_do(&r->a, op), QERR_NONE);
+	assert_int_equal(op->count, count);
+	assert_int_equal(op->rows[0].id, id);
+	store_op_free(op);
+}
+
+static void
+newest_is_what_came_last_whoever_gave_its_number(void **state)
+{
+	struct rig *r = *state;
+	struct store_op *op = rig_op(STORE_LIST);
+	uint64_t ids[4];
+
+	/* Each has a block of numbers of its own. */
+	for (size_t i = 0; i < 4; i++) {
+		struct side *d = i % 2 == 0 ? &r->b : &r->a;
+		struct task_row *row = side_row(d, "1");
+
+		row->rank = (int64_t)i; /* within a millisecond, maybe */
+		ids[i] = side_submit(d, row);
+	}
+	assert_true(ids[0] > ids[1]);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(side_claim(&r->a), ids[i]);
+		assert_int_equal(
+		    side_update(&r->a, ids[i], TASK_RUNNING), QERR_NONE);
+	}
+	for (size_t i = 3; i > 0; i--)
+		expect_next(r, ids[i], 0, ids[i - 1], i);
+	expect_next(r, ids[3], 1U << TASK_RUNNING, ids[2], 3);
+	expect_next(r, ids[1], 1U << TASK_RUNNING, ids[0], 1);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(
+		    side_finish(&r->a, ids[i], TASK_DEAD, NULL), QERR_NONE);
+	expect_next(r, 0, 1U << TASK_DEAD, ids[2], 3);
+	expect_next(r, ids[2], 1U << TASK_DEAD, ids[1], 2);
+	expect_next(r, ids[3], 1U << TASK_DEAD, ids[2], 3);
+	op->after_id = 1;
+	assert_int_equal(side_do(&r->a, op), QERR_NO_TASK);
+	store_op_free(op);
+}
+
 static void
 a_large_result_is_whole(void **state)
 {
@@ -692,6 +744,7 @@ main(void)
 		TEST(a_run_of_a_schedule_is_one),
 		TEST(a_pause_is_told_to_all),
 		TEST(lists_are_newest_first),
+		TEST(newest_is_what_came_last_whoever_gave_its_number),
 		TEST(a_large_result_is_whole),
 		TEST(answers_come_in_order),
 		TEST(scripts_that_are_flushed_are_loaded_again),

@@ -68,7 +68,7 @@ listed(struct store_op *op)
 		l->left -= (uint32_t)MIN_OF(op->count, (size_t)l->left);
 	}
 	store_op_free(op);
-	if (e != QERR_NONE && (!shared || l->must))
+	if (e != QERR_NONE && (!shared || l->must || e == QERR_NO_TASK))
 		end(c, e);
 	else if (shared && l->left > 0)
 		ask(c, false);

@@ -363,6 +363,7 @@ listed(struct shared *s, struct store_op *op, const redisReply *r)
 		shared_answered(s, op, QERR_NO_MEMORY);
 	} else if (go_on != 0 && op->count < op->limit) {
 		op->after_id = go_on;
+		op->after_rank = reply_number(reply_at(r, 3));
 		shared_again(s, op);
 	} else {
 		shared_answered(s, op, QERR_NONE);

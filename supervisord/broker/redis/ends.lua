@@ -5,7 +5,7 @@ local function ended(id, worker, from, to, group, watchers, expires)
 	local held = false
 	state_changes(worker, from, to)
 	if to ~= DONE then
-		call('ZADD', P .. 'l:' .. to, id, id)
+		call('ZADD', P .. 'l:' .. to, call('ZSCORE', P .. 'all', id) or 0, id)
 	end
 	if group and call('EXISTS', P .. 'g:' .. group) == 1 then
 		held = true -- until the group's task has its result

@@ -147,6 +147,10 @@ list(struct shared *s, struct store_op *op, struct resp *cmd)
 		resp_str(cmd, "");
 	resp_uint(cmd, op->limit - op->count);
 	resp_uint(cmd, LIST_LOOK);
+	if (op->after_rank != 0)
+		resp_int(cmd, op->after_rank);
+	else
+		resp_str(cmd, "");
 }
 
 static void

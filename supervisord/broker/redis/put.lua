@@ -35,7 +35,8 @@ local function insert(i)
 			return other, last + 1
 		end
 	end
-	if call('ZADD', P .. 'all', id, id) == 0 then
+	local t = call('TIME')
+	if call('ZADD', P .. 'all', 'NX', t[1] * 1000000 + t[2], id) == 0 then
 		return id, last + 1
 	end
 	if key ~= '' then
