@@ -193,6 +193,8 @@ plan_done(struct plan_state *s, const struct plan_step *step, int64_t now)
 		s->busy = true;
 		break;
 	case PLAN_SKIP:
+		if (s->missed == 0)
+			s->since_ms = s->anchor_ms;
 		s->missed += step->missed;
 		break;
 	}

@@ -40,8 +40,9 @@ struct plan_state {
 	int64_t caught_ms;
 	/* What was due up to then has come while the last run went on. */
 	int64_t seen_ms;
-	bool busy;       /* the last run has not ended */
-	uint32_t missed; /* due times left out since the last run */
+	bool busy;        /* the last run has not ended */
+	uint32_t missed;  /* due times left out since the last run */
+	int64_t since_ms; /* if there are any: they are behind this one */
 };
 
 enum plan_what {

@@ -7,6 +7,7 @@
 
 #include "supervisord/base/clock.h"
 #include "supervisord/base/log.h"
+#include "supervisord/base/util.h"
 #include "supervisord/broker/schedule_int.h"
 #include "supervisord/broker/stores.h"
 
@@ -157,15 +158,14 @@ last_found(void *arg, enum queue_error error, const struct task_row *row,
 static void
 tell(struct schedule *s, const struct task_row *row)
 {
-	uint32_t missed = s->plan.missed + s->step.missed;
 	char at[CLOCK_TEXT];
 
 	clock_format(s->step.at_ms, at, sizeof at);
-	if (missed > 0)
+	if (row->missed > 0)
 		broker_event(s->b, s->worker, "queue",
 		    "schedule %s: task %" PRIu64
 		    " for %s; %u before it left out",
-		    s->name, row->id, at, missed);
+		    s->name, row->id, at, row->missed);
 	else
 		log_debug("schedule %s: task %" PRIu64 " for %s", s->name,
 		    row->id, at);
@@ -312,6 +312,7 @@ fired(struct store_op *op)
 		s->fired = op->existing != 0 ? op->existing : op->row->id;
 		s->last_task = s->fired;
 		if (op->existing == 0) {
+			op->row->missed -= MIN_OF(op->ran, op->row->missed);
 			tell(s, op->row);
 			if (s->b->schedules != NULL)
 				core_accept(s->b, op->row);
@@ -340,6 +341,8 @@ put_fire(struct schedule *s, struct task_row *row)
 		return;
 	}
 	op->shared = true;
+	op->since_ms =
+	    s->plan.missed > 0 ? s->plan.since_ms : s->plan.anchor_ms;
 	op->row = row;
 	memcpy(op->worker, row->worker, sizeof op->worker);
 	op->schedule = row->schedule;

@@ -131,7 +131,9 @@ struct store_op {
 	int64_t paused_until_ms;
 	uint32_t schedule;
 	int64_t fire_ms, next_fire_ms;
-	char *text; /* GROUP: the `then`; owned */
+	int64_t since_ms; /* FIRE, shared: the last run that is known of */
+	uint32_t ran;     /* and how many others have made behind it */
+	char *text;       /* GROUP: the `then`; owned */
 	uint64_t group;
 	struct queue_limit *limits; /* GROUP, shared: of its workers; owned */
 	size_t limits_count;

@@ -238,6 +238,7 @@ overlapping_ones_are_left_out_or_wait(void **state)
 	sim_go(&skip, T0 + 5 * MIN);
 	assert_int_equal(skip.runs[1], T0 + 5 * MIN);
 	assert_int_equal(skip.missed[1], 3);
+	assert_int_equal(skip.state.since_ms, skip.runs[0]);
 	sim_go(&queue, T0 + 5 * MIN);
 	assert_int_equal(queue.count, 2); /* the second goes on */
 	sim_ended(&queue, T0 + 5 * MIN + 1);

@@ -497,6 +497,43 @@ fire(struct side *d, int64_t ms, uint64_t *ret_existing, uint64_t *ret_id)
 	return e;
 }
 
+/* By a, which knows of the run at `since`: how many were there behind it. */
+static uint32_t
+ran_since(struct rig *r, int64_t since, int64_t ms)
+{
+	struct store_op *op = rig_op(STORE_FIRE);
+	uint32_t ran;
+	uint64_t id;
+
+	op->text = strdup("nightly");
+	op->since_ms = since;
+	op->fire_ms = ms;
+	op->row = side_row(&r->a, "1");
+	op->row->missed = 3;
+	id = op->row->id;
+	assert_int_equal(side_do(&r->a, op), QERR_NONE);
+	assert_int_equal(op->existing, 0);
+	ran = op->ran;
+	store_op_free(op);
+	op = side_task(&r->b, id);
+	assert_int_equal(op->rows[0].missed, 3 - ran);
+	store_op_free(op);
+	return ran;
+}
+
+static void
+what_others_have_run_was_not_left_out(void **state)
+{
+	struct rig *r = *state;
+	uint64_t existing, id;
+
+	assert_int_equal(ran_since(r, 0, 1000), 0);
+	fire(&r->b, 2000, &existing, &id);
+	fire(&r->b, 4000, &existing, &id);
+	assert_int_equal(ran_since(r, 1000, 5000), 2);
+	assert_int_equal(ran_since(r, 5000, 6000), 0);
+}
+
 static void
 a_run_of_a_schedule_is_one(void **state)
 {
@@ -742,6 +779,7 @@ main(void)
 		TEST(a_group_has_its_results_together),
 		TEST(a_group_of_what_is_there_already_is_over_at_once),
 		TEST(a_run_of_a_schedule_is_one),
+		TEST(what_others_have_run_was_not_left_out),
 		TEST(a_pause_is_told_to_all),
 		TEST(lists_are_newest_first),
 		TEST(newest_is_what_came_last_whoever_gave_its_number),

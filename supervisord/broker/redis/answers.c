@@ -397,6 +397,7 @@ static void
 fired(struct shared *s, struct store_op *op, const redisReply *r)
 {
 	op->existing = (uint64_t)reply_number(reply_at(r, 1));
+	op->ran = (uint32_t)reply_number(reply_at(r, 2));
 	if (op->existing == 1)
 		op->existing = SHARED_ID_FIRST; /* a run without a task */
 	if (op->row != NULL && op->existing == op->row->id)

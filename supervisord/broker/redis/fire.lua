@@ -1,7 +1,8 @@
 -- A schedule's run: its name, the time it was due by it, the most runs that are
--- remembered one by one, then '1' and the task, or '0' to only move on. Returns
--- the id of the task of that time, if there is one already, and counts.
-local name, fire, keep = ARGV[5], ARGV[6], tonumber(ARGV[7])
+-- remembered one by one, the last time that the caller knows of, then '1' and the
+-- task, or '0' to only move on. Returns the id of the task of that time, if there
+-- is one already, and how many runs others have made since that other time.
+local name, fire, keep, since = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8]
 local key = P .. 's:' .. name
 local floor = call('GET', key .. ':floor')
 local ran = call('ZRANGEBYSCORE', key, fire, fire, 'LIMIT', 0, 1)[1]
@@ -13,13 +14,20 @@ if floor and tonumber(fire) <= tonumber(floor) then
 end
 local id = '1'
 local other = false
-if ARGV[8] == '1' then
-	local bad = foreign(ARGV[10], ARGV[11])
+if ARGV[9] == '1' then
+	local bad = foreign(ARGV[11], ARGV[12])
 	if bad then
 		return bad
 	end
-	other = insert(9)
-	id = other or ARGV[9]
+	other = insert(10)
+	id = other or ARGV[10]
+end
+local others = call('ZCOUNT', key, '(' .. since, '(' .. fire)
+if others > 0 and ARGV[9] == '1' and not other then
+	-- Those it does not stand for.
+	local task = P .. 't:' .. id
+	local missed = (call('HGET', task, 'mi') or 0) - others
+	call('HSET', task, 'mi', math.max(missed, 0))
 end
 call('ZADD', key, fire, id .. ':' .. fire)
 local many = call('ZCARD', key) - keep
@@ -28,4 +36,4 @@ if many > 0 then
 	call('SET', key .. ':floor', cut[2])
 	call('ZREMRANGEBYRANK', key, 0, many - 1)
 end
-return { 'ok', other or '0' }
+return { 'ok', other or '0', others }

@@ -119,6 +119,7 @@ fire(struct shared *s, struct store_op *op, struct resp *cmd)
 	resp_str(cmd, op->text);
 	resp_int(cmd, op->fire_ms);
 	resp_int(cmd, FIRES_KEPT);
+	resp_int(cmd, op->since_ms);
 	resp_str(cmd, op->row != NULL ? "1" : "0");
 	if (op->row != NULL) {
 		op->row->fire_ms = op->fire_ms;
