@@ -378,6 +378,47 @@ class Trouble(Sharing):
         for number in ran + waits:
             self.assertEqual(begun.count(number), 1, number)
 
+    def test_what_a_flushed_redis_had_is_gone_and_who_waits_is_told(self):
+        redis = Redis(self)
+        a = self.sharing(redis.unix(), settings="processes = 0;")
+        b = self.sharing(redis.unix())
+        number = self.submit(a, "w", "polite")
+        self.begun(number)
+        calls = []
+        for sup in (a, b):
+            calls.append(driver.Connection(os.path.join(sup.run_dir, "tasks.sock")))
+            self.addCleanup(calls[-1].close)
+            calls[-1].send(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "task", "params": {
+                "id": number, "wait": True}}).encode() + b"\n")
+            # Behind it: then it is known that somebody waits.
+            calls[-1].send(b'{"jsonrpc": "2.0", "id": 2, "method": "queue"}\n')
+            self.assertEqual(calls[-1].read_message()["id"], 2)
+        redis.ask("FLUSHALL")
+        for call in calls:
+            message = call.read_message()
+            while "method" in message:
+                message = call.read_message()
+            self.assertEqual(message["error"]["data"]["error"], "unknown-task")
+        for sup in (a, b):
+            eventually(lambda: "its data is gone" in sup.log())
+            self.well(sup)
+        self.assertEqual(self.ended(a, self.submit(a, "w", "echo", "4"))["result"], 4)
+
+    def test_a_write_that_is_refused_is_told_at_once_and_not_done_later(self):
+        redis = Redis(self)
+        a = self.sharing(redis.unix())
+        redis.ask("CONFIG", "SET", "min-replicas-to-write", "1")
+        status, _, err = a.ctl("submit", "w", "mark")
+        self.assertEqual(status, 1)
+        self.assertIn("NOREPLICAS", err)
+        self.assertNotIn("script", err)
+        self.unwell(a)
+        redis.ask("CONFIG", "SET", "min-replicas-to-write", "0")
+        self.well(a)
+        number = self.submit(a, "w", "mark")
+        self.ended(a, number)
+        self.assertEqual({e[1] for e in self.entries()}, {number})
+
     def test_a_broker_that_starts_while_redis_is_away(self):
         redis = Redis(self)
         a = self.sharing(redis.unix(), more=self.local())
