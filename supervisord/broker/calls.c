@@ -12,6 +12,10 @@
 #include "supervisord/broker/cmd/cmd.h"
 #include "supervisord/broker/taskjson.h"
 
+/* Behind the silence after which a connection is given up: then it is known
+ * what is wrong. Before clients lose patience. */
+#define DOUBT_S 8.
+
 /* --- answers -------------------------------------------------------------- */
 
 /* One message to the client, as a line or as a frame. */
@@ -66,6 +70,7 @@ call_free(struct call *c)
 	if (c->client != NULL)
 		conn_answered(&c->client->conn);
 	list_remove(&c->link);
+	ev_timer_stop(c->b->loop, &c->doubt);
 	json_decref(c->id);
 	json_decref(c->params);
 	free(c->own);
@@ -152,6 +157,46 @@ call_notify(struct call *c, const char *method, const struct buf *params)
 	buf_done(&line);
 }
 
+/* --- in doubt ------------------------------------------------------------- */
+
+/* It goes on, and may come to be yet. */
+static void
+on_doubt(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct call *c = w->data;
+	const struct broker *b = c->b;
+	char words[1024];
+
+	(void)loop;
+	(void)revents;
+	if (c->client == NULL)
+		return;
+	snprintf(words, sizeof words,
+	    "%s has not answered for %.0f s%s%s: whether it was accepted is "
+	    "not known yet, nor is it lost",
+	    b->shared_name, DOUBT_S, b->shared_words[0] != '\0' ? ": " : "",
+	    b->shared_words);
+	if (c->id != NULL || c->framed)
+		refuse(c->client, c->framed, c->tag, c->id,
+		    queue_error_code(QERR_UNSURE),
+		    queue_error_name(QERR_UNSURE), words);
+	conn_answered(&c->client->conn);
+	list_remove(&c->link);
+	c->client = NULL;
+}
+
+void
+call_doubt(struct call *c, const char *worker)
+{
+	const struct pool_config *pool = broker_pool(c->b, worker);
+
+	if (pool == NULL || !pool->shared)
+		return;
+	ev_timer_init(&c->doubt, on_doubt, DOUBT_S, 0);
+	c->doubt.data = c;
+	ev_timer_start(c->b->loop, &c->doubt);
+}
+
 /* --- waiting for a task --------------------------------------------------- */
 
 static void
@@ -187,6 +232,7 @@ ended(struct waiter *w, enum queue_error error, const struct task_row *row)
 void
 call_wait(struct call *c, uint64_t id)
 {
+	ev_timer_stop(c->b->loop, &c->doubt);
 	if (c->client == NULL) { /* nobody wants to know any more */
 		call_free(c);
 		return;

@@ -3,6 +3,7 @@
 
 /* JSON-RPC 2.0: from a request to a method's function, and its answer back. */
 
+#include <ev.h>
 #include <jansson.h>
 #include <stdbool.h>
 
@@ -34,6 +35,7 @@ struct call {
 	 * the call ends with its client. */
 	struct waiter waiter;
 	void *own; /* the method's, freed with free() when it is over */
+	ev_timer doubt;
 };
 
 /* Answers; result is emptied (buf_done). */
@@ -44,6 +46,10 @@ void call_fail(struct call *c, enum queue_error e, const char *fmt, ...)
 void call_fail_params(struct call *c, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void call_notify(struct call *c, const char *method, const struct buf *params);
+
+/* It is answered in a while if the shared store of that worker has not answered
+ * by then. What becomes of it is thrown away. */
+void call_doubt(struct call *c, const char *worker);
 
 /* Answers with the task when it has ended, and tells of its progress. */
 void call_wait(struct call *c, uint64_t id);

@@ -419,6 +419,21 @@ class Trouble(Sharing):
         self.ended(a, number)
         self.assertEqual({e[1] for e in self.entries()}, {number})
 
+    def test_a_submit_without_an_answer_is_in_doubt_and_done_once(self):
+        redis = Redis(self)
+        a = self.sharing(redis.unix(), settings="processes = 0;")
+        redis.process.send_signal(signal.SIGSTOP)
+        status, _, err = a.ctl("submit", "w", "mark")
+        self.assertEqual(status, 1)
+        self.assertIn("is not known yet", err)
+        redis.process.send_signal(signal.SIGCONT)
+        self.well(a)
+        b = self.sharing(redis.unix())
+        listed = eventually(lambda: json.loads(a.ctl_ok("tasks", "w", "--json")))
+        self.ended(b, listed[0]["id"])
+        self.assertEqual(len(self.begun(listed[0]["id"])), 1)
+        self.assertEqual(len(json.loads(a.ctl_ok("tasks", "w", "--json"))), 1)
+
     def test_a_broker_that_starts_while_redis_is_away(self):
         redis = Redis(self)
         a = self.sharing(redis.unix(), more=self.local())

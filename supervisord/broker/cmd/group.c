@@ -96,6 +96,7 @@ run(struct call *c)
 			    c, (enum queue_error)e, "task %zu: %s", got, why);
 	}
 	if (e == 0) {
+		call_doubt(c, all[0]->worker);
 		core_submit_group(c->b, all, n, text, submitted, c);
 	} else {
 		while (got > 0)

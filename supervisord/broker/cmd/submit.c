@@ -66,10 +66,12 @@ run(struct call *c)
 	if (!call_bool(c, "wait", &wait))
 		return;
 	e = submission_from_json(c->params, true, &s, why, sizeof why);
-	if (e != 0)
+	if (e != 0) {
 		call_fail(c, (enum queue_error)e, "%s", why);
-	else
+	} else {
+		call_doubt(c, s->worker);
 		core_submit(c->b, s, submitted, c);
+	}
 }
 
 const struct method method_submit = { "submit", false, run };
