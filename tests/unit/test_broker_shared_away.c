@@ -503,6 +503,8 @@ a_redis_without_room_lets_tasks_end(void **state)
 	    side_finish(&r->b, side_claim(&r->b), TASK_FAILED, NULL),
 	    QERR_NONE);
 	rig_ask(r, "CONFIG SET maxmemory 0");
+	/* A look at it has to find that there is room. */
+	RIG_UNTIL(r, r->a.well && r->a.words[0] == '\0');
 	side_submit(&r->a, side_row(&r->a, "1"));
 }
 
@@ -529,7 +531,7 @@ an_unsafe_redis_is_refused_until_it_is_mended(void **state)
 	rig_ask(r, "CONFIG SET appendonly yes");
 	RIG_UNTIL(r, strstr(r->a.words, "CONFIG SET appendfsync always"));
 	rig_ask(r, "CONFIG SET appendfsync always");
-	RIG_UNTIL(r, r->a.well);
+	RIG_UNTIL(r, r->a.well && r->a.words[0] == '\0');
 	side_submit(&r->a, side_row(&r->a, "1"));
 }
 
@@ -605,7 +607,7 @@ a_redis_that_is_not_there_is_waited_for(void **state)
 
 	expect_refused(r, "No such file");
 	rig_start(r);
-	RIG_UNTIL(r, r->a.well);
+	RIG_UNTIL(r, r->a.well && r->a.words[0] == '\0');
 	side_submit(&r->a, side_row(&r->a, "1"));
 }
 
