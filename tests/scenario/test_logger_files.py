@@ -221,8 +221,15 @@ class Orphan(Case):
     def heir(self):
         s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         s.settimeout(DEADLINE)
-        s.connect(self.home)
         self.addCleanup(s.close)
+
+        def connected():
+            try:
+                s.connect(self.home)
+            except ConnectionRefusedError: # it is bound, and listens in a moment
+                return False
+            return True
+        wait_for("the logger to listen", connected)
         return s
 
     def take(self, heir):
