@@ -18,13 +18,30 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 CLIENT = os.path.join(ROOT, "workers", "client")
 sys.path.insert(0, CLIENT)
 
-from supervisor_tasks import Client, Lost, Refused, TaskFailed # pylint: disable=wrong-import-position
+from supervisor_tasks import Client, Lost, Refused, TaskFailed, Unsendable # pylint: disable=wrong-import-position
 
 
 def tasks_socket(sup):
     """Its path, once the broker has made it."""
     path = os.path.join(sup.run_dir, "tasks.sock")
     return eventually(lambda: os.path.exists(path) and path, what="tasks.sock")
+
+
+def outcome(fn):
+    """What fn returned or raised; it must be over soon."""
+    over = []
+
+    def run():
+        try:
+            over.append(fn())
+        except Exception as error: # pylint: disable=broad-except
+            over.append(error)
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(driver.DEADLINE)
+    if not over:
+        raise driver.Late("it hangs")
+    return over[0]
 
 
 class Python(Queue):
@@ -74,6 +91,33 @@ class Python(Queue):
         self.assertEqual(queue.wait(answers[2], 20)["result"], 2)
         with self.assertRaises(ValueError):
             queue.submit("math", "echo", "x" * (1 << 20))
+
+    def test_what_can_not_be_said_in_json_is_refused_before_it_is_sent(self):
+        self.start()
+        queue = self.client()
+        cycle = []
+        cycle.append(cycle)
+        for value in (float("nan"), float("-inf"), 1 << 63, -(1 << 63) - 1, "a\0b", {"\0": 1},
+                      "\udcff", {1: "a", "1": "b"}, {1, 2}, {"a": b"bytes"}, cycle):
+            for wrong in (lambda v=value: queue.submit("math", "echo", v),
+                          lambda v=value: queue.submit_many([("math", "echo", 1),
+                                                             ("math", "echo", v)])):
+                refused = outcome(wrong)
+                self.assertIsInstance(refused, Unsendable, value)
+                self.assertEqual((refused.code, refused.name), (2, "not-json"))
+                self.assertIsInstance(refused, ValueError)
+        nan = float("nan")
+        for wrong in (lambda: queue.submit("math", "echo", timeout=nan),
+                      lambda: queue.wait(1 << 64), lambda: queue.pause("math", nan)):
+            self.assertEqual(outcome(wrong).name, "not-json")
+        self.assertEqual(queue.tasks(), [])
+        answers = outcome(lambda: queue.submit_many(
+            [("math", "echo", v) for v in (1, nan, 3)], return_errors=True))
+        self.assertEqual([queue.wait(n, 20)["result"] for n in answers[::2]], [1, 3])
+        self.assertEqual(answers[1].name, "not-json")
+        # What only looks like it.
+        for value in ((1 << 63) - 1, -(1 << 63), "\\u0000", "\\\\u0000", str(1 << 70), "\x7f\u2028😀", 1e300):
+            self.assertEqual(outcome(lambda v=value: queue.call("math", "echo", v)), value)
 
     def test_callbacks_and_progress(self):
         self.start()
@@ -166,6 +210,53 @@ class Python(Queue):
         self.assertEqual(len(waiting), 1)
         with self.assertRaises(OSError):
             queue.submit("math", "echo")
+
+
+class Answers(driver.Case):
+    """What a client makes of what it hears: here the test is supervisord."""
+
+    def setUp(self):
+        self.path = os.path.join(self.folder(), "tasks.sock")
+        self.listen()
+
+    def listen(self):
+        if os.path.exists(self.path):
+            os.unlink(self.path)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.addCleanup(self.listener.close)
+        self.listener.settimeout(driver.DEADLINE)
+        self.listener.bind(self.path)
+        self.listener.listen()
+
+    def accept(self):
+        server, _ = self.listener.accept()
+        self.addCleanup(server.close)
+        server.settimeout(driver.DEADLINE)
+        return server
+
+    def answered(self, line, ask):
+        """What ask(client) comes to when its request is answered so."""
+        with Client(self.path, patience=0) as client, self.accept() as server:
+            def answer():
+                server.recv(1 << 16)
+                server.sendall(line)
+            thread = threading.Thread(target=answer)
+            thread.start()
+            found = outcome(lambda: ask(client))
+            thread.join()
+        return found
+
+    def test_an_error_without_an_id_is_everybodys(self):
+        for code, name in ((-32700, "not-json"), (-32600, "too-large")):
+            line = b'{"jsonrpc":"2.0","id":null,"error":{"code":%d,"message":"so"}}\n' % code
+            for ask in (lambda c: c.submit("w", "f"), lambda c: c.wait(7),
+                        lambda c: c.submit_many([("w", "f"), ("w", "f")])):
+                refused = self.answered(line, ask)
+                self.assertIsInstance(refused, Refused)
+                self.assertEqual((refused.code, refused.name, str(refused)), (code, name, "so"))
+
+    def test_what_is_no_json_ends_the_connection(self):
+        self.assertIsInstance(self.answered(b"220 smtp\n", lambda c: c.submit("w", "f")), Lost)
 
 
 class Readme(Queue):

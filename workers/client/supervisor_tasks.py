@@ -14,6 +14,7 @@ import base64
 import itertools
 import json
 import os
+import re
 import socket
 import sys
 import threading
@@ -21,13 +22,17 @@ import time
 import traceback
 import uuid
 
-__all__ = ["Client", "Error", "Lost", "Refused", "TaskFailed", "find_path"]
+__all__ = ["Client", "Error", "Lost", "Refused", "TaskFailed", "Unsendable", "find_path"]
 
 LINE_MAX = 1 << 20
 # What may be asked twice; a submit may if it has a key.
 SAFE = frozenset(["task", "tasks", "cancel", "pause", "resume", "queue", "threads", "why",
                   "schedules"])
 MACHINE = "/run/supervisord/tasks.sock"
+# A NUL in a string, as JSON writes it (and not a backslash before "u0000").
+NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+# Answers to a request that could not even be read, and has no id for that.
+UNREAD = {-32700: "not-json", -32600: "too-large"}
 
 
 class Error(Exception):
@@ -40,6 +45,14 @@ class Refused(Error):
     def __init__(self, code, name, words):
         super().__init__(words)
         self.code, self.name = code, name
+
+
+class Unsendable(Refused, ValueError):
+    """Refused by the client itself, before anything was sent: "not-json" (what JSON, or
+    supervisord's reading of it, has no words for), "too-large" or "bad-value"."""
+
+    def __init__(self, name, words):
+        super().__init__(2, name, words)
 
 
 class Lost(Error):
@@ -77,6 +90,31 @@ def _plain(value):
     return value
 
 
+def _int(digits):
+    if not -1 << 63 <= int(digits) < 1 << 63:
+        raise ValueError("%s has more than 64 bits" % digits)
+
+
+def _members(pairs):
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("an object has one key twice: %s" % [k for k, _ in pairs])
+
+
+def _json(value):
+    """One line of JSON that supervisord can read; Unsendable."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        line = text.encode() + b"\n" # a lone surrogate is refused here
+        if NUL.search(text):
+            raise ValueError("a string has a NUL in it")
+        json.loads(text, parse_int=_int, object_pairs_hook=_members)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Unsendable("not-json", "this can't be said in JSON: %s" % error) from error
+    if len(line) > LINE_MAX:
+        raise Unsendable("too-large", "a request may have 1 MiB, this has %d bytes" % len(line))
+    return line
+
+
 def _task(found):
     found["args"], found["result"] = _plain(found.get("args")), _plain(found.get("result"))
     return found
@@ -94,10 +132,7 @@ def _params(worker, func, args, options):
 
 class _Request:
     def __init__(self, number, method, params, answered=None, progress=None):
-        self.line = json.dumps({"jsonrpc": "2.0", "id": number, "method": method,
-                                "params": params}, separators=(",", ":")).encode() + b"\n"
-        if len(self.line) > LINE_MAX:
-            raise ValueError("a request may have 1 MiB, this has %d bytes" % len(self.line))
+        self.line = _json({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
         self.number = number
         self.task = params.get("id")
         self.safe = method in SAFE or (method == "submit" and "key" in params)
@@ -145,21 +180,28 @@ class Client:
     def submit_many(self, tasks, return_errors=False):
         """ids of many, sent at once. A task is (worker, func), (worker, func, args) or a
         dictionary with these and options. With return_errors a refusal is in its task's
-        place; without, the first one is raised when all are answered."""
+        place; without, the first one is raised when all are answered (an Unsendable at
+        once: nothing has been sent then)."""
         requests = []
         for task in tasks:
             if not isinstance(task, dict):
                 task = dict(zip(("worker", "func", "args"), task))
             options = {k: v for k, v in task.items() if k not in ("worker", "func", "args")}
             params = _params(task["worker"], task["func"], task.get("args"), options)
-            requests.append(_Request(next(self._numbers), "submit", self._keyed(params)))
-        self._send(requests)
-        for r in requests:
+            try:
+                requests.append(_Request(next(self._numbers), "submit", self._keyed(params)))
+            except Unsendable as error:
+                if not return_errors:
+                    raise
+                requests.append(error)
+        sent = [r for r in requests if isinstance(r, _Request)]
+        self._send(sent)
+        for r in sent:
             self._wait_for(r)
-        errors = [r.error for r in requests if r.error]
+        errors = [r.error for r in sent if r.error]
         if errors and not return_errors:
             raise errors[0]
-        return [r.error or r.result["id"] for r in requests]
+        return [r if isinstance(r, Unsendable) else r.error or r.result["id"] for r in requests]
 
     def submit_group(self, tasks, then=None):
         """All or none of these dictionaries (as submit's parameters): (group, ids)."""
@@ -315,8 +357,8 @@ class Client:
                     for line in lines:
                         if line.endswith(b"\n"):
                             self._take(json.loads(line))
-            except OSError:
-                pass # it is over
+            except (OSError, ValueError):
+                pass # it is over, or what is there speaks something else
             s.close()
             s = self._again()
 
@@ -324,16 +366,19 @@ class Client:
         if "id" not in message:
             self._tell_progress(message.get("params", {}))
             return
-        with self._lock:
-            request = self._remove(message["id"])
-        if request is None:
-            return
         error = message.get("error")
-        if error:
-            name = (error.get("data") or {}).get("error", "")
-            request.end(error=Refused(error["code"], name, error["message"]))
-        else:
-            request.end(result=message["result"])
+        with self._lock:
+            if error and message["id"] is None:
+                # Of what could not be read nobody knows which it was.
+                ended = [self._remove(n) for n in list(self._requests)]
+            else:
+                ended = [self._remove(message["id"])]
+        for request in filter(None, ended):
+            if error:
+                name = (error.get("data") or {}).get("error", UNREAD.get(error["code"], ""))
+                request.end(error=Refused(error["code"], name, error["message"]))
+            else:
+                request.end(result=message["result"])
 
     def _tell_progress(self, params):
         with self._lock:
