@@ -138,6 +138,22 @@ class Python(Queue):
         self.assertEqual(heard[0][:2], ("cancelled", None))
         self.assertTrue(all(t["share"] == 0.25 for t in told))
 
+    def test_groups_and_many(self):
+        self.start(tasks="max_queue = 3;")
+        queue = self.client()
+        group, numbers = queue.submit_group([("math", "echo", 1), ("math", "echo"),
+                                             {"worker": "math", "func": "echo", "args": 3}])
+        self.assertEqual([queue.wait(n, 20)["result"] for n in numbers], [1, None, 3])
+        self.assertGreater(group, 0)
+        self.assertEqual(str(outcome(lambda: queue.submit_group([]))), "a group has at least one task")
+        queue.pause("math")
+        refused = outcome(lambda: queue.submit_many(("math", "echo", n) for n in range(5)))
+        self.assertEqual([getattr(a, "name", None) for a in refused.answers],
+                         [None] * 3 + ["queue-full"] * 2)
+        self.assertIs(refused, refused.answers[3])
+        queue.resume("math")
+        self.assertEqual([queue.wait(n, 20)["result"] for n in refused.answers[:3]], [0, 1, 2])
+
     def test_many_threads_and_a_killed_broker(self):
         sup = self.start("processes = 2; threads = 2;")
         queue = self.client(keys=True)
@@ -208,8 +224,13 @@ class Python(Queue):
         sup.ctl_ok("shutdown")
         thread.join(30)
         self.assertEqual(len(waiting), 1)
-        with self.assertRaises(OSError):
+        with self.assertRaises(Lost) as lost:
             queue.submit("math", "echo")
+        self.assertIn(self.socket, str(lost.exception))
+        with self.assertRaises(Lost) as lost:
+            self.client()
+        self.assertIn(self.socket, str(lost.exception))
+        self.assertIsInstance(lost.exception, OSError)
 
 
 class Answers(driver.Case):
@@ -254,6 +275,26 @@ class Answers(driver.Case):
                 refused = self.answered(line, ask)
                 self.assertIsInstance(refused, Refused)
                 self.assertEqual((refused.code, refused.name, str(refused)), (code, name, "so"))
+
+    def test_a_client_with_nothing_to_wait_for_is_patient_too(self):
+        with Client(self.path, patience=60) as client:
+            self.accept().close()
+            self.listener.close()
+            eventually(lambda: client._reader is None, what="an end of the connection")
+            found = []
+            thread = threading.Thread(target=lambda: found.append(outcome(
+                lambda: client.submit("w", "f"))))
+            thread.start()
+            # It has no key, but was never sent either.
+            eventually(lambda: client._requests or found, what="a request")
+            self.assertEqual(found, [])
+            self.listen()
+            with self.accept() as server:
+                asked = json.loads(server.makefile("rb").readline())
+                self.assertEqual(asked["method"], "submit")
+                server.sendall(b'{"jsonrpc":"2.0","id":%d,"result":{"id":12}}\n' % asked["id"])
+                thread.join()
+            self.assertEqual(found, [12])
 
     def test_what_is_no_json_ends_the_connection(self):
         self.assertIsInstance(self.answered(b"220 smtp\n", lambda c: c.submit("w", "f")), Lost)

@@ -36,7 +36,10 @@ UNREAD = {-32700: "not-json", -32600: "too-large"}
 
 
 class Error(Exception):
-    """Whatever goes wrong with the queue."""
+    """Whatever goes wrong with the queue. answers: of a submit_many that raised this,
+    each task's id or error, in order."""
+
+    answers = ()
 
 
 class Refused(Error):
@@ -55,8 +58,9 @@ class Unsendable(Refused, ValueError):
         super().__init__(2, name, words)
 
 
-class Lost(Error):
-    """The connection ended before the answer: it may have been done or not."""
+class Lost(Error, ConnectionError):
+    """Nobody answers, or the connection ended before the answer, and then what was
+    asked for may have been done or not."""
 
 
 class TaskFailed(Error):
@@ -120,7 +124,7 @@ def _task(found):
     return found
 
 
-def _params(worker, func, args, options):
+def _params(worker, func, args=None, **options):
     params = {"worker": worker, "func": func}
     if isinstance(args, (bytes, bytearray, memoryview)):
         params["data"] = base64.b64encode(args).decode()
@@ -130,12 +134,18 @@ def _params(worker, func, args, options):
     return params
 
 
+def _task_params(task):
+    """Of (worker, func), (worker, func, args) or a dictionary with these and options."""
+    return _params(**task) if isinstance(task, dict) else _params(*task)
+
+
 class _Request:
     def __init__(self, number, method, params, answered=None, progress=None):
         self.line = _json({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
         self.number = number
         self.task = params.get("id")
         self.safe = method in SAFE or (method == "submit" and "key" in params)
+        self.sent = False
         self.answered, self.progress = answered, progress
         self.over = None if answered else threading.Event()
         self.result = self.error = None
@@ -167,6 +177,10 @@ class Client:
         self._reader = None
         self._closed = False
         self._closing = threading.Event()
+        try:
+            self._socket = self._connect()
+        except OSError as error:
+            raise Lost("no supervisord answers at %s: %s" % (self.path, error)) from error
         with self._lock:
             self._start()
 
@@ -175,21 +189,18 @@ class Client:
     def submit(self, worker, func, args=None, **options):
         """The task's id; it is on disk by then. args: anything JSON can say, or bytes.
         Options: priority, delay, at, timeout, retries, key, limit_key, result_ttl, then."""
-        return self._call("submit", self._keyed(_params(worker, func, args, options)))["id"]
+        return self._call("submit", self._keyed(_params(worker, func, args, **options)))["id"]
 
     def submit_many(self, tasks, return_errors=False):
         """ids of many, sent at once. A task is (worker, func), (worker, func, args) or a
         dictionary with these and options. With return_errors a refusal is in its task's
-        place; without, the first one is raised when all are answered (an Unsendable at
-        once: nothing has been sent then)."""
+        place; without, the first one is raised when all are answered, and has all that in
+        `answers` (an Unsendable is raised at once: nothing has been sent then)."""
         requests = []
         for task in tasks:
-            if not isinstance(task, dict):
-                task = dict(zip(("worker", "func", "args"), task))
-            options = {k: v for k, v in task.items() if k not in ("worker", "func", "args")}
-            params = _params(task["worker"], task["func"], task.get("args"), options)
+            params = self._keyed(_task_params(task))
             try:
-                requests.append(_Request(next(self._numbers), "submit", self._keyed(params)))
+                requests.append(_Request(next(self._numbers), "submit", params))
             except Unsendable as error:
                 if not return_errors:
                     raise
@@ -198,14 +209,18 @@ class Client:
         self._send(sent)
         for r in sent:
             self._wait_for(r)
+        answers = [r if isinstance(r, Unsendable) else r.error or r.result["id"] for r in requests]
         errors = [r.error for r in sent if r.error]
         if errors and not return_errors:
+            errors[0].answers = answers
             raise errors[0]
-        return [r if isinstance(r, Unsendable) else r.error or r.result["id"] for r in requests]
+        return answers
 
     def submit_group(self, tasks, then=None):
-        """All or none of these dictionaries (as submit's parameters): (group, ids)."""
-        params = {"tasks": list(tasks)}
+        """All or none of these tasks (as submit_many's): (group, ids)."""
+        params = {"tasks": [_task_params(task) for task in tasks]}
+        if not params["tasks"]:
+            raise Unsendable("bad-value", "a group has at least one task")
         if then is not None:
             params["then"] = then
         found = self._call("submit.group", params)
@@ -316,8 +331,7 @@ class Client:
         return request
 
     def _start(self):
-        """Connects, and has what comes read; with the lock held."""
-        self._socket = self._connect()
+        """Has what comes read, on a new connection if there is none; with the lock held."""
         self._reader = threading.Thread(target=self._read, args=(self._socket,), daemon=True)
         self._reader.start()
 
@@ -334,11 +348,12 @@ class Client:
         with self._lock:
             if self._closed:
                 raise Lost("the client is closed")
-            if self._reader is None:
-                self._start()
             s = self._socket
             for r in requests:
+                r.sent = s is not None
                 self._requests[r.number] = r
+            if self._reader is None:
+                self._start()
         # Without one the reader is connecting again, and sends them then.
         if s:
             self._write(s, requests)
@@ -351,7 +366,7 @@ class Client:
             pass # the reader sees it, too, and knows what to do
 
     def _read(self, s):
-        while s:
+        while s or (s := self._again()):
             try:
                 with s.makefile("rb") as lines:
                     for line in lines:
@@ -360,7 +375,7 @@ class Client:
             except (OSError, ValueError):
                 pass # it is over, or what is there speaks something else
             s.close()
-            s = self._again()
+            s = None
 
     def _take(self, message):
         if "id" not in message:
@@ -395,14 +410,14 @@ class Client:
         or patience is over."""
         with self._lock:
             self._socket = None
-            lost = [r for r in self._requests.values() if not r.safe]
+            lost = [r for r in self._requests.values() if r.sent and not r.safe]
             for r in lost:
                 self._remove(r.number)
         for r in lost:
             r.end(error=Lost("the connection was lost before the answer: it may have been "
                              "done or not (a key makes it safe to ask again)"))
         until = time.monotonic() + self.patience
-        pause = 0.02
+        pause, why = 0.02, "the client is closed"
         while True:
             with self._lock:
                 if self._closed or not self._requests:
@@ -412,8 +427,10 @@ class Client:
                 try:
                     s = self._socket = self._connect()
                     left = list(self._requests.values())
-                except OSError:
-                    s = None
+                    for r in left:
+                        r.sent = True
+                except OSError as error:
+                    s, why = None, "%s: %s" % (self.path, error)
                     if time.monotonic() > until:
                         self._reader = None
                         left = [self._remove(n) for n in list(self._requests)]
@@ -425,5 +442,5 @@ class Client:
             self._closing.wait(pause)
             pause = min(pause * 2, 0.5)
         for r in left:
-            r.end(error=Lost("the connection to supervisord is lost"))
+            r.end(error=Lost("the connection to supervisord is lost: %s" % why))
         return None
