@@ -153,10 +153,11 @@ $(D)/libexec/supervisord/broker: $(OBJ)/supervisord/broker/main.o $(call archive
 # -rdynamic: a module's calls of <supervisor/worker.h> are found in the program.
 $(D)/libexec/supervisord/worker: $(OBJ)/workers/runtime/main.o $(call archive,runtime proto base)
 	$(Q)$(call link,$(PIE_LDFLAGS) -rdynamic,-ldl -lpthread)
+# As their readers build them: what an example needs defined it defines itself.
 $(D)/examples/%.so: workers/examples/%.c workers/include/supervisor/worker.h
 	$(SAY) MODULE $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g -fPIC -shared $(WARNINGS) -Iworkers/include $(CFLAGS) -o $@ $<
+	$(Q)$(CC) -std=gnu17 -O2 -g -fPIC -shared $(WARNINGS) -Iworkers/include $(CFLAGS) -o $@ $<
 # The C client: what <supervisor/client.h> declares, and nothing else, for other
 # programs and for modules.
 $(call objs,$(CLIENT_SRC)): PIE_CFLAGS = -fPIC -fvisibility=hidden

@@ -127,6 +127,25 @@ class Installed(driver.Case):
             mode = stat.S_IMODE(os.stat(os.path.join(self.tree, name)).st_mode)
             self.assertEqual(mode, 0o755 if name in PROGRAMS else 0o644, name)
 
+    def flags(self, *what):
+        """As the man pages say, by pkg-config."""
+        return subprocess.run(
+            ["pkg-config", *what, "supervisor"], stdout=subprocess.PIPE, text=True, check=True,
+            env={**os.environ, "PKG_CONFIG_PATH": self.tree + "/lib/pkgconfig",
+                 "PKG_CONFIG_SYSROOT_DIR": self.dest}).stdout.split()
+
+    def compile(self, *args):
+        done = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              check=False)
+        self.assertEqual((done.returncode, done.stdout), (0, ""), args)
+
+    def test_each_example_is_built_as_worker_7_says(self):
+        examples = self.tree + "/share/doc/supervisord/examples/"
+        for name in ("cpu", "crash", "hello", "http"):
+            self.compile("cc", "-shared", "-fPIC", "-Wall", "-Werror=implicit-function-declaration",
+                         *self.flags("--cflags"), "-o", "%s/%s.so" % (self.dest, name),
+                         examples + name + ".c")
+
     def test_the_tree_runs_where_it_is(self):
         self.runs(self.tree)
 

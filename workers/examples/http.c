@@ -7,6 +7,7 @@
  *     workers: { web: { module = "http.so"; threads = 8;
  *                       sockets = [ "http" ]; }; };
  */
+#define _GNU_SOURCE 1 /* memmem, strcasestr */
 #include <supervisor/worker.h>
 
 #include <errno.h>
