@@ -146,6 +146,27 @@ class Installed(driver.Case):
                          *self.flags("--cflags"), "-o", "%s/%s.so" % (self.dest, name),
                          examples + name + ".c")
 
+    def test_a_module_may_submit_tasks(self):
+        """Both headers in one file, in C and in C++."""
+        source = driver.write(self.dest + "/both.c", """
+            #include <supervisor/client.h>
+            #include <supervisor/worker.h>
+            int both(struct sv_task *task, struct sv_client *queue);
+            int both(struct sv_task *task, struct sv_client *queue)
+            {
+                struct sv_job next = SV_TASK("web", task->func);
+                struct sv_result result;
+                int r = sv_run(queue, &next, -1, &result);
+                if (r == 0)
+                    r = sv_result(task, result.data, result.size);
+                sv_result_done(&result);
+                return r;
+            }
+            """)
+        for cc in (["cc", "-std=c11"], ["c++", "-std=c++11", "-x", "c++"]):
+            self.compile(*cc, "-shared", "-fPIC", "-Wall", "-Wextra", *self.flags("--cflags"),
+                         "-o", self.dest + "/both.so", source, *self.flags("--libs"))
+
     def test_the_tree_runs_where_it_is(self):
         self.runs(self.tree)
 
