@@ -114,7 +114,7 @@ wait_for_end(struct ctl *ctl, int64_t id)
 		puts(text != NULL ? text : "null");
 		free(text);
 	} else {
-		ctl_task_print_end(ctl, task);
+		ctl_task_print_end(ctl, task, !ctl->out_tty);
 	}
 	r = ctl_task_status(task);
 	json_decref(task);

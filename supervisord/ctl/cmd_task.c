@@ -8,73 +8,64 @@
 #include "supervisord/ctl/ask.h"
 #include "supervisord/ctl/queue.h"
 #include "supervisord/ctl/term.h"
+#include "supervisord/ctl/value.h"
 
-static void
-put_value(struct buf *line, const char *key, const json_t *value)
+static bool
+is_time(const char *key, const json_t *value)
 {
 	size_t n = strlen(key);
-	char *text;
 
-	if (n > 3 && strcmp(key + n - 3, "_at") == 0 && json_is_string(value)) {
-		ctl_put_time(line, json_string_value(value), true);
-	} else if (json_is_string(value)) {
-		buf_str(line, json_string_value(value));
-	} else {
-		text = json_dumps(value, JSON_ENCODE_ANY);
-		buf_str(line, text != NULL ? text : "?");
-		free(text);
-	}
+	return n > 3 && strcmp(key + n - 3, "_at") == 0 &&
+	       json_is_string(value);
 }
 
-/* Several lines below their key, as a program wrote them. */
+/* Behind its key, or below it if it has several lines. */
 static void
-print_lines(const char *key, const char *text)
+print_member(long long id, const char *key, const json_t *value)
 {
-	ctl_put_line(stdout, "%-12s", key);
-	while (*text != '\0') {
-		size_t n = strcspn(text, "\n");
+	bool result = strcmp(key, "result") == 0;
+	struct buf text;
 
-		ctl_put_line(stdout, "    %.*s", (int)n, text);
-		text += n + (text[n] == '\n');
+	buf_init(&text);
+	if (is_time(key, value))
+		ctl_put_time(&text, json_string_value(value), true);
+	else
+		ctl_value_show(
+		    &text, value, 0, id, result ? "--raw" : "--json");
+	if (!text.failed && strchr(buf_text(&text), '\n') == NULL) {
+		printf("%-12s ", key);
+		ctl_put_text(stdout, "", buf_text(&text), text.size);
+	} else if (!text.failed) {
+		printf("%s\n", key);
+		ctl_put_text(stdout, "    ", buf_text(&text), text.size);
 	}
+	buf_done(&text);
 }
 
 static void
 print_task(const json_t *task)
 {
+	long long id = json_integer_value(json_object_get(task, "id"));
+	json_t *members = (json_t *)(uintptr_t)task, *value;
 	const char *key;
-	json_t *value;
-	void *at = json_object_iter((json_t *)(uintptr_t)task);
 
-	for (; at != NULL;
-	     at = json_object_iter_next((json_t *)(uintptr_t)task, at)) {
-		struct buf line;
-
-		key = json_object_iter_key(at);
-		value = json_object_iter_value(at);
-		if (json_is_null(value))
-			continue;
-		if (json_is_string(value) &&
-		    strchr(json_string_value(value), '\n') != NULL) {
-			print_lines(key, json_string_value(value));
-			continue;
-		}
-		buf_init(&line);
-		put_value(&line, key, value);
-		if (!line.failed)
-			ctl_put_line(stdout, "%-12s %s", key, buf_text(&line));
-		buf_done(&line);
+	json_object_foreach(members, key, value)
+	{
+		if (!json_is_null(value))
+			print_member(id, key, value);
 	}
 }
 
 static int
-show(struct ctl *ctl, const json_t *task, bool judge)
+show(struct ctl *ctl, const json_t *task, bool raw, bool judge)
 {
 	if (ctl->json) {
 		char *text = json_dumps(task, JSON_ENCODE_ANY | JSON_COMPACT);
 
 		puts(text != NULL ? text : "null");
 		free(text);
+	} else if (raw) {
+		ctl_task_print_end(ctl, task, true);
 	} else {
 		print_task(task);
 	}
@@ -85,12 +76,16 @@ static int
 run_task(struct ctl *ctl, const struct ctl_args *args)
 {
 	bool wait = ctl_option(args, CTL_OPT_WAIT) != NULL;
+	bool raw = ctl_option(args, CTL_OPT_RAW) != NULL;
 	struct ctl_msg msg;
 	struct buf params;
 	json_t *tree = NULL;
 	int64_t id;
 	int r = ctl_task_id(ctl, args->words[0], &id);
 
+	if (raw && ctl->json)
+		return ctl_fail(ctl, CTL_USAGE,
+		    "--raw is the result by itself, --json the whole task: choose one");
 	if (r == 0 && wait) {
 		r = ctl_task_wait(ctl, id, &tree);
 	} else if (r == 0) {
@@ -103,7 +98,7 @@ run_task(struct ctl *ctl, const struct ctl_args *args)
 			r = CTL_NO_ANSWER;
 	}
 	if (r == 0)
-		r = show(ctl, tree, wait);
+		r = show(ctl, tree, raw, wait || raw);
 	json_decref(tree);
 	return r;
 }
@@ -166,10 +161,13 @@ run_requeue(struct ctl *ctl, const struct ctl_args *args)
 
 const struct ctl_cmd ctl_cmd_task = {
 	.name = "task",
-	.usage = "ID [--wait]",
+	.usage = "ID [--wait] [--raw]",
 	.help = "show one task: state, tries, result, why it failed",
 	.opts = { { CTL_OPT_WAIT, "wait", NULL,
-	    "wait for its end; exit status 1 if it is not done", false } },
+		      "wait for its end; exit status 1 if it is not done",
+		      false },
+	    { CTL_OPT_RAW, "raw", NULL,
+		"nothing but its result, as it is: bytes, or JSON", false } },
 	.min = 1,
 	.max = 1,
 	.queue = true,

@@ -56,6 +56,7 @@ enum ctl_long_option {
 	CTL_OPT_STATE,
 	CTL_OPT_AFTER,
 	CTL_OPT_FOR,
+	CTL_OPT_RAW,
 };
 
 struct ctl_opt {

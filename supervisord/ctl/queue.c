@@ -12,6 +12,7 @@
 #include "supervisord/ctl/ask.h"
 #include "supervisord/ctl/find.h"
 #include "supervisord/ctl/term.h"
+#include "supervisord/ctl/value.h"
 
 #define CONNECT_MS 5000
 
@@ -90,59 +91,33 @@ ctl_task_status(const json_t *task)
 							    : CTL_FAILED;
 }
 
-static int
-base64_digit(char c)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *at = c != '\0' ? strchr(digits, c) : NULL;
-
-	return at != NULL ? (int)(at - digits) : -1;
-}
-
+/* A terminal gets no more than it can show, and a last newline. */
 static void
-put_base64(const char *text, FILE *to)
+show_result(const json_t *task)
 {
-	unsigned bits = 0, n = 0;
+	const json_t *result = json_object_get(task, "result");
+	struct buf text;
 
-	for (; base64_digit(*text) >= 0; text++) {
-		bits = bits << 6 | (unsigned)base64_digit(*text);
-		n += 6;
-		if (n >= 8) {
-			n -= 8;
-			putc((int)(bits >> n & 0xff), to);
-		}
-	}
-}
-
-static void
-print_result(const struct ctl *ctl, const json_t *result)
-{
-	const char *bytes =
-	    json_string_value(json_object_get(result, "base64"));
-	char *text;
-
-	if (json_is_null(result) || result == NULL)
+	if (result == NULL || json_is_null(result))
 		return;
-	if (bytes != NULL && json_object_size(result) == 1) {
-		put_base64(bytes, stdout);
-		return;
-	}
-	text = json_dumps(
-	    result, JSON_ENCODE_ANY | (ctl->out_tty ? JSON_INDENT(2) : 0));
-	if (text != NULL)
-		puts(text);
-	free(text);
+	buf_init(&text);
+	ctl_value_show(&text, result, 2,
+	    json_integer_value(json_object_get(task, "id")), "--raw");
+	if (!text.failed)
+		ctl_put_text(stdout, "", buf_text(&text), text.size);
+	buf_done(&text);
 }
 
 void
-ctl_task_print_end(struct ctl *ctl, const json_t *task)
+ctl_task_print_end(struct ctl *ctl, const json_t *task, bool raw)
 {
 	const char *state = ctl_text(task, "state");
 	const char *error = ctl_text(task, "error");
 
-	if (strcmp(state, "done") == 0)
-		print_result(ctl, json_object_get(task, "result"));
+	if (strcmp(state, "done") == 0 && raw)
+		ctl_value_write(stdout, json_object_get(task, "result"));
+	else if (strcmp(state, "done") == 0)
+		show_result(task);
 	else
 		ctl_note(ctl, "task %.0f is %s%s%s", ctl_number(task, "id", 0),
 		    state, error[0] != '\0' ? ": " : "", error);

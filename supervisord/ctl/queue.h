@@ -27,8 +27,9 @@ int ctl_task_wait(struct ctl *ctl, int64_t id, json_t **ret);
 /* The exit status a task's end is worth: 0 for done. */
 int ctl_task_status(const json_t *task);
 
-/* Its result to stdout as it is, or why there is none to stderr. */
-void ctl_task_print_end(struct ctl *ctl, const json_t *task);
+/* Its result to stdout, as it is (raw) or for people to read; or why there is
+ * none to stderr. */
+void ctl_task_print_end(struct ctl *ctl, const json_t *task, bool raw);
 
 /* "5 tasks wait for web, which is not in the config", if any do. */
 void ctl_put_waiting(FILE *to, const json_t *queue);

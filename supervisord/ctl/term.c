@@ -5,7 +5,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "supervisord/base/utf8.h"
 #include "supervisord/base/util.h"
+
+/* Characters of a line that somebody may read. */
+#define LINE_READABLE 1000
 
 /*
  * The character at s and its length in *ret_size; -1 (and 1) if the bytes are
@@ -98,6 +102,54 @@ ctl_put_line(FILE *to, const char *fmt, ...)
 	fwrite(escaped.data, 1, escaped.size, to);
 	buf_done(&escaped);
 	free(text);
+}
+
+size_t
+ctl_fit(const char *s, size_t size, size_t columns, size_t wide)
+{
+	size_t at = 0, used = 0;
+
+	while (at < size) {
+		size_t n =
+		    utf8_length((const unsigned char *)s + at, size - at);
+
+		used += n > 1 ? wide : 1;
+		if (used > columns)
+			break;
+		at += n > 0 ? n : 1;
+	}
+	return at;
+}
+
+/* A line, or what people read of it: --json has all. */
+static void
+put_readable(struct buf *out, const char *line, size_t size)
+{
+	size_t n = ctl_fit(line, size, LINE_READABLE, 1);
+
+	ctl_escape(out, line, n, false);
+	if (n < size)
+		buf_str(out, "...");
+}
+
+void
+ctl_put_text(FILE *to, const char *indent, const char *text, size_t size)
+{
+	const char *end = text + size;
+	struct buf out;
+
+	buf_init(&out);
+	do {
+		const char *newline = memchr(text, '\n', (size_t)(end - text));
+		size_t n = (size_t)((newline != NULL ? newline : end) - text);
+
+		buf_str(&out, indent);
+		put_readable(&out, text, n);
+		buf_char(&out, '\n');
+		text += n + (newline != NULL);
+	} while (text < end);
+	fwrite(out.data, 1, out.size, to);
+	buf_done(&out);
 }
 
 bool
@@ -221,7 +273,7 @@ ctl_table_init(struct ctl_table *t, size_t columns)
 void
 ctl_table_cell(struct ctl_table *t, const char *text)
 {
-	ctl_escape(&t->cells, text, strlen(text), false);
+	put_readable(&t->cells, text, strlen(text));
 	buf_char(&t->cells, '\0');
 	t->n++;
 }

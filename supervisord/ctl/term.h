@@ -25,6 +25,14 @@ void ctl_escape(struct buf *out, const char *s, size_t size, bool lines);
 void ctl_put_line(FILE *to, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Several lines, each escaped and behind that indentation, what is longer than
+ * anybody reads cut; a last newline is added where there is none. */
+void ctl_put_text(FILE *to, const char *indent, const char *text, size_t size);
+
+/* How many bytes of UTF-8 fit into so many columns, each character that is not
+ * ASCII counted as `wide` of them. */
+size_t ctl_fit(const char *s, size_t size, size_t columns, size_t wide);
+
 /* Whether stdout takes colour: --color, NO_COLOR, TERM, a terminal. */
 bool ctl_has_color(const struct ctl *ctl);
 
@@ -54,7 +62,8 @@ struct ctl_table {
 };
 
 void ctl_table_init(struct ctl_table *t, size_t columns);
-void ctl_table_cell(struct ctl_table *t, const char *text); /* is escaped */
+/* Is escaped, and cut as ctl_put_text does. */
+void ctl_table_cell(struct ctl_table *t, const char *text);
 /* A whole row of them; the buffers are freed. */
 void ctl_table_row(struct ctl_table *t, struct buf *cells);
 void ctl_table_print(struct ctl_table *t, FILE *to); /* and frees */

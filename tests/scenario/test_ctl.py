@@ -4,6 +4,7 @@ that are late, broken, enormous or never come. The same commands against the
 real one are in the other scenarios.
 """
 
+import base64
 import json
 import os
 import shutil
@@ -381,6 +382,40 @@ class Queue(Case):
     def test_bytes_come_out_as_they_are(self):
         self.serve(submit={"id": 1}, task=dict(TASK, result={"base64": "aGVsbG8K"}))
         self.assertEqual(self.said("submit", "a", "b", "--wait"), "1\nhello\n")
+
+    def test_bytes_that_are_text_are_shown_as_text(self):
+        def told(result, *args):
+            self.fake.answers["task"] = dict(TASK, result=result)
+            return self.said("task", "12", *args)
+
+        def of(data):
+            return {"base64": base64.b64encode(data).decode()}
+        self.serve(submit={"id": 12})
+        self.assertIn("\nresult       hello ä\n", told(of("hello ä".encode())))
+        self.assertIn("\nresult\n    one\n    two \\x1b[m\n", told(of(b"one\ntwo \x1b[m\n")))
+        for data in (b"\xff\xfe", b"a\0b", bytes(1 << 20)):
+            out = told(of(data))
+            self.assertIn("%d bytes: supervisorctl task 12 --raw" % len(data), out)
+            self.assertNotIn("base64", out)
+            self.assertLess(len(out), 1000)
+        # Nothing floods a terminal; --raw has it all.
+        for result in (of(b"x" * (1 << 19) + b"\n"), of(b"ab\n" * (1 << 18)), ["y" * (1 << 19)]):
+            out = told(result)
+            self.assertLess(len(out), 20000)
+            self.assertIn("...\n", out)
+            self.assertIn("bytes in all: supervisorctl task 12 --raw", out)
+        self.assertEqual(told(of(b"ab\n" * (1 << 18)), "--raw"), "ab\n" * (1 << 18))
+        self.assertEqual(told({"a": 1}, "--raw"), '{"a": 1}\n')
+        self.assertEqual(told(None, "--raw"), "")
+        self.fake.answers["task"] = dict(TASK, state="failed", error="no luck")
+        self.assertIn("failed: no luck", self.complained("task", "12", "--raw", status=1))
+        self.assertIn("choose one", self.complained("task", "12", "--raw", "--json", status=2))
+
+    def test_a_result_on_a_terminal_ends_its_line(self):
+        self.serve(submit={"id": 12}, task=dict(TASK, result={"base64": "aGVsbG8="}))
+        terminal = self.terminal("submit", "a", "b", "--wait")
+        terminal.until("12\r\nhello\r\n")
+        self.assertEqual(terminal.wait(), 0)
 
     def test_a_task_for_each_line(self):
         numbers = iter(range(1, 10000))
