@@ -106,7 +106,9 @@ ctl_broken(struct ctl *ctl, int r)
 		return ctl_malformed(ctl, "it is not JSON-RPC");
 	if (r == -E2BIG)
 		return ctl_fail(ctl, CTL_USAGE,
-		    "too large: this request is longer than the 1 MiB supervisord takes; give a task less to carry, or name fewer targets");
+		    "too large: this request is longer than the 1 MiB supervisord takes; %s",
+		    ctl->tasks ? "give the task less to carry"
+			       : "name fewer targets");
 	return ctl_fail(ctl, CTL_NO_ANSWER, "talking to supervisord at %s: %s",
 	    ctl->path, strerror(-r));
 }
@@ -133,9 +135,11 @@ ctl_flush(struct ctl *ctl)
 }
 
 /* What JSON-RPC's own codes and "permission denied" mean for a script. */
-static int
-exit_status_of(double code)
+int
+ctl_error_status(const json_t *error)
 {
+	double code = ctl_number(error, "code", CTL_FAILED);
+
 	if (code == INVALID_PARAMS)
 		return CTL_USAGE;
 	return code >= 1 && code <= 255 ? (int)code : CTL_FAILED;
@@ -166,7 +170,7 @@ ctl_refused(struct ctl *ctl, struct ctl_span error)
 	ctl_progress_end(ctl);
 	if (tree == NULL)
 		return CTL_NO_ANSWER;
-	code = exit_status_of(ctl_number(tree, "code", CTL_FAILED));
+	code = ctl_error_status(tree);
 	message = ctl_text(tree, "message");
 	print_error_lines(tree);
 	if (message[0] == '\0')

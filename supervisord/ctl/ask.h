@@ -56,6 +56,8 @@ int ctl_do_tree(struct ctl *ctl, const char *method, struct buf *params,
 /* The same, in steps: for commands that ask two things in one write. */
 int64_t ctl_queue(struct ctl *ctl, const char *method, struct buf *params);
 int ctl_flush(struct ctl *ctl);
+/* The exit status an error answer is worth. */
+int ctl_error_status(const json_t *error);
 /* Prints an error answer; returns its exit status. */
 int ctl_refused(struct ctl *ctl, struct ctl_span error);
 /* Says why the connection failed (a result of ctl_conn_next). */

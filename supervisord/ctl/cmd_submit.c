@@ -9,10 +9,12 @@
 
 #include "supervisord/base/json.h"
 #include "supervisord/ctl/ask.h"
+#include "supervisord/ctl/bulk.h"
 #include "supervisord/ctl/queue.h"
 #include "supervisord/ctl/term.h"
 
-/* Requests on their way at once; the broker takes a MiB a line. */
+/* Requests on their way at once: each may have a MiB, and is answered in a few
+ * bytes. */
 #define AHEAD 1024
 
 static void
@@ -159,113 +161,42 @@ submit_one(struct ctl *ctl, const struct ctl_args *args)
 
 /* --- a task for each line ------------------------------------------------- */
 
-struct bulk {
-	struct ctl *ctl;
-	const struct ctl_args *args;
-	size_t line, out, accepted, refused;
-	int status;
-};
-
-/* One answer; in JSON each is a line of its own, as is what came in. */
-static int
-take_answer(struct bulk *b)
+static void
+print_number(const struct ctl_bulk *b, const json_t *answer)
 {
-	struct ctl_msg msg;
-	int r;
-
-	do {
-		r = ctl_conn_next(&b->ctl->conn, CTL_QUIET_MS, &msg);
-		if (r < 0)
-			return ctl_broken(b->ctl, r);
-	} while (msg.kind == CTL_MSG_NOTIFY);
-	b->out--;
-	if (msg.kind == CTL_MSG_ERROR) {
-		b->refused++;
-		b->status = ctl_refused(b->ctl, msg.body);
-		return 0;
-	}
-	b->accepted++;
-	if (b->ctl->json) {
-		ctl_put_raw(b->ctl, msg.body);
-	} else {
-		json_t *tree = ctl_tree(b->ctl, msg.body);
-
-		if (tree == NULL)
-			return CTL_NO_ANSWER;
-		printf("%lld\n",
-		    (long long)json_integer_value(json_object_get(tree, "id")));
-		json_decref(tree);
-	}
-	return 0;
+	(void)b;
+	printf("%lld\n",
+	    (long long)json_integer_value(json_object_get(answer, "id")));
 }
 
 static int
-send_line(struct bulk *b, const char *text)
+submit_line(struct ctl_bulk *b, const struct ctl_args *args, const char *text)
 {
 	struct buf params;
-	int64_t id;
 	int r;
 
 	ctl_params(b->ctl, &params);
-	r = put_options(b->ctl, &params, b->args);
+	r = put_options(b->ctl, &params, args);
 	if (r == 0)
 		r = put_json(b->ctl, &params, "args", "the arguments", text);
-	if (r != 0) {
-		buf_done(&params);
-		return r;
-	}
-	id = ctl_queue(b->ctl, "submit", &params);
-	if (id < 0)
-		return ctl_broken(b->ctl, (int)id);
-	b->out++;
-	return 0;
-}
-
-/* Sends when so many have gathered, and waits for the oldest answers then. */
-static int
-make_room(struct bulk *b, size_t most)
-{
-	int r = 0;
-
-	if (b->out <= most)
-		return 0;
-	r = ctl_flush(b->ctl);
-	while (r == 0 && b->out > most / 2)
-		r = take_answer(b);
+	if (r == 0)
+		return ctl_bulk_ask(b, "submit", &params);
+	buf_done(&params);
 	return r;
 }
 
 static int
 submit_lines(struct ctl *ctl, const struct ctl_args *args)
 {
-	struct bulk b = { .ctl = ctl, .args = args };
-	char *line = NULL;
-	size_t room = 0;
-	ssize_t n;
-	int r = ctl_connect(ctl);
+	struct ctl_bulk b = { .accept = print_number, .ahead = AHEAD };
+	char *line;
+	int r = ctl_bulk_begin(&b, ctl);
 
-	while (r == 0 && (n = getline(&line, &room, stdin)) >= 0) {
-		b.line++;
-		while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
-			line[--n] = '\0';
-		if (n == 0)
-			continue;
-		r = send_line(&b, line);
-		if (r == CTL_USAGE)
-			ctl_note(ctl, "that was line %zu", b.line);
-		if (r == 0)
-			r = make_room(&b, AHEAD);
-	}
-	free(line);
-	if (b.out > 0) {
-		int later = make_room(&b, 0);
-
-		r = r != 0 ? r : later;
-	}
-	if (r != 0 || b.refused > 0)
-		ctl_note(ctl, "%zu accepted, %zu refused%s", b.accepted,
-		    b.refused, r != 0 ? ", then given up" : "");
-	return r != 0 ? r : b.status;
+	while (r == 0 && (r = ctl_bulk_line(&b, &line)) == 0 && line != NULL)
+		r = submit_line(&b, args, line);
+	if (r == CTL_USAGE)
+		ctl_note(ctl, "that was line %zu", b.line);
+	return ctl_bulk_end(&b, r);
 }
 
 static int

@@ -6,6 +6,7 @@
 
 #include "supervisord/base/json.h"
 #include "supervisord/ctl/ask.h"
+#include "supervisord/ctl/bulk.h"
 #include "supervisord/ctl/queue.h"
 #include "supervisord/ctl/term.h"
 #include "supervisord/ctl/value.h"
@@ -103,48 +104,71 @@ run_task(struct ctl *ctl, const struct ctl_args *args)
 	return r;
 }
 
-/* cancel and requeue: each of the tasks, the worst exit status. */
+/* --- cancel and requeue: of many tasks ------------------------------------ */
+
+/* Requests on their way at once: each is answered with the whole task. */
+#define AHEAD 128
+
+static void
+print_changed(const struct ctl_bulk *b, const json_t *task)
+{
+	ctl_put_line(stdout, "%.0f: %s, %s", ctl_number(task, "id", 0), b->done,
+	    ctl_text(task, "state"));
+}
+
+/* What is wrong with one word ends nothing. */
+static int
+change_task(struct ctl_bulk *b, const char *method, const char *word)
+{
+	struct buf params;
+	int64_t id;
+	int r;
+
+	if (ctl_task_number(word, &id) < 0) {
+		r = ctl_bulk_settle(b);
+		if (r != 0)
+			return r;
+		ctl_bulk_element(b);
+		b->status = ctl_task_id(b->ctl, word, &id);
+		return 0;
+	}
+	ctl_params(b->ctl, &params);
+	jw_kv_int(&params, "id", id);
+	return ctl_bulk_ask(b, method, &params);
+}
+
+/* The numbers on a line of stdin. */
+static int
+change_line(struct ctl_bulk *b, const char *method, char *line)
+{
+	char *rest = NULL, *word = strtok_r(line, " \t\r", &rest);
+	int r = 0;
+
+	for (; r == 0 && word != NULL; word = strtok_r(NULL, " \t\r", &rest))
+		r = change_task(b, method, word);
+	return r;
+}
+
 static int
 each_task(struct ctl *ctl, const struct ctl_args *args, const char *done)
 {
-	int worst = CTL_DONE;
+	struct ctl_bulk b = { .accept = print_changed,
+		.done = done,
+		.ahead = AHEAD,
+		.list = true };
+	const char *method = args->cmd->name;
+	char *line;
+	int r = ctl_bulk_begin(&b, ctl);
 
-	if (ctl->json)
-		putchar('[');
-	for (int i = 0; i < args->n; i++) {
-		struct ctl_msg msg;
-		struct buf params;
-		json_t *tree;
-		int64_t id;
-		int r;
-
-		/* What is wrong with one is an element of the list, too. */
-		if (ctl->json && i > 0)
-			putchar(',');
-		r = ctl_task_id(ctl, args->words[i], &id);
-		if (r == 0) {
-			ctl_params(ctl, &params);
-			jw_kv_int(&params, "id", id);
-			r = ctl_ask(
-			    ctl, args->cmd->name, &params, CTL_ACT, &msg);
-		}
-		if (r != 0) {
-			worst = r;
-			continue;
-		}
-		if (ctl->json) {
-			printf("%.*s", (int)msg.body.n, msg.body.s);
-			continue;
-		}
-		tree = ctl_tree(ctl, msg.body);
-		if (tree != NULL)
-			ctl_put_line(stdout, "%lld: %s, %s", (long long)id,
-			    done, ctl_text(tree, "state"));
-		json_decref(tree);
+	if (args->n == 1 && strcmp(args->words[0], "-") == 0) {
+		while (r == 0 && (r = ctl_bulk_line(&b, &line)) == 0 &&
+		       line != NULL)
+			r = change_line(&b, method, line);
+	} else {
+		for (int i = 0; r == 0 && i < args->n; i++)
+			r = change_task(&b, method, args->words[i]);
 	}
-	if (ctl->json)
-		puts("]");
-	return worst;
+	return ctl_bulk_end(&b, r);
 }
 
 static int
@@ -176,10 +200,11 @@ const struct ctl_cmd ctl_cmd_task = {
 
 const struct ctl_cmd ctl_cmd_cancel = {
 	.name = "cancel",
-	.usage = "ID...",
+	.usage = "ID... | -",
 	.help = "cancel tasks, queued or running",
 	.more = "A running one is asked to end; if it does not within the "
-		"worker's tasks.grace,\nits process is replaced.",
+		"worker's tasks.grace,\nits process is replaced. With - the "
+		"numbers are read from stdin.",
 	.min = 1,
 	.max = -1,
 	.queue = true,
@@ -188,8 +213,9 @@ const struct ctl_cmd ctl_cmd_cancel = {
 
 const struct ctl_cmd ctl_cmd_requeue = {
 	.name = "requeue",
-	.usage = "ID...",
+	.usage = "ID... | -",
 	.help = "run dead, failed or cancelled tasks again",
+	.more = "With - their numbers are read from stdin.",
 	.min = 1,
 	.max = -1,
 	.queue = true,

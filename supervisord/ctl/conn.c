@@ -124,6 +124,23 @@ ctl_conn_queue(struct ctl_conn *c, const char *method, const char *params)
 	return c->last_id;
 }
 
+/* Who answers more than the connection holds takes no more requests until that
+ * is read: it is, meanwhile. */
+static int
+wait_to_send(struct ctl_conn *c, int quiet_ms)
+{
+	int r = ctl_wait(c->fd, POLLOUT | POLLIN, quiet_ms);
+	ssize_t n;
+
+	if (r < 0)
+		return r;
+	if (!buf_reserve(&c->in, READ_SIZE))
+		return -ENOMEM;
+	n = read(c->fd, c->in.data + c->in.size, READ_SIZE);
+	c->in.size += n > 0 ? (size_t)n : 0;
+	return 0;
+}
+
 int
 ctl_conn_flush(struct ctl_conn *c, int quiet_ms)
 {
@@ -136,7 +153,7 @@ ctl_conn_flush(struct ctl_conn *c, int quiet_ms)
 		if (n >= 0)
 			buf_consume(&c->out, (size_t)n);
 		else if (errno == EAGAIN)
-			r = ctl_wait(c->fd, POLLOUT, quiet_ms);
+			r = wait_to_send(c, quiet_ms);
 		else if (errno != EINTR)
 			r = errno == ECONNRESET ? -EPIPE : -errno;
 		if (r < 0)

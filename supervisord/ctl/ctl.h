@@ -107,6 +107,7 @@ struct ctl {
 	const char *config; /* -c */
 	char *path;         /* of the control socket, once looked up */
 	char *control_path; /* put aside while path is that of tasks.sock */
+	bool tasks;         /* the command in hand is about tasks */
 	bool json;
 	enum ctl_color color;
 	bool in_shell;

@@ -25,6 +25,7 @@ ctl_queue_begin(struct ctl *ctl)
 
 	if (r != 0)
 		return r;
+	ctl->tasks = true;
 	slash = strrchr(ctl->path, '/');
 	if (asprintf(&path, "%.*stasks.sock",
 		slash != NULL ? (int)(slash + 1 - ctl->path) : 0,
@@ -46,6 +47,7 @@ ctl_queue_begin(struct ctl *ctl)
 void
 ctl_queue_end(struct ctl *ctl)
 {
+	ctl->tasks = false;
 	if (ctl->control_path == NULL)
 		return;
 	ctl_conn_close(&ctl->conn);
@@ -55,13 +57,20 @@ ctl_queue_end(struct ctl *ctl)
 }
 
 int
-ctl_task_id(struct ctl *ctl, const char *word, int64_t *ret)
+ctl_task_number(const char *word, int64_t *ret)
 {
 	char *end;
 
 	errno = 0;
 	*ret = strtoll(word, &end, 10);
-	if (end == word || *end != '\0' || errno != 0 || *ret < 1)
+	return end == word || *end != '\0' || errno != 0 || *ret < 1 ? -EINVAL
+								     : 0;
+}
+
+int
+ctl_task_id(struct ctl *ctl, const char *word, int64_t *ret)
+{
+	if (ctl_task_number(word, ret) < 0)
 		return ctl_fail(ctl, CTL_USAGE,
 		    "a task is named by its number, not \"%s\"", word);
 	return 0;

@@ -17,7 +17,9 @@ int ctl_queue_begin(struct ctl *ctl);
 /* Back to control.sock. Does nothing if there was no begin. */
 void ctl_queue_end(struct ctl *ctl);
 
-/* A task's number: 0, or an exit status after saying what is wrong. */
+/* A task's number: 0 or -EINVAL. */
+int ctl_task_number(const char *word, int64_t *ret);
+/* The same: 0, or an exit status after saying what is wrong. */
 int ctl_task_id(struct ctl *ctl, const char *word, int64_t *ret);
 
 /* Waits for the end of a task; its object is *ret (to be decref'd). 0 or an

@@ -425,7 +425,11 @@ class Queue(Case):
         self.assertEqual(out.split(), [str(i) for i in range(1, 3001)])
         self.assertEqual([p["args"] for p in self.fake.asked("submit")],
                          [[i] for i in range(3000)])
-        self.assertIn("line 2", self.complained("submit", "a", "b", "-", stdin="1\n{\n", status=2))
+        for bad in ("1\n{\n", "1\n{", "\n{\n1\n", " \t\n{\n", "1\n%s\n" % ("1" * (1 << 21))):
+            err = self.complained("submit", "a", "b", "-", stdin=bad, status=2)
+            self.assertIn("line 2", err)
+            self.assertNotIn("target", err)
+        self.assertEqual(self.said("submit", "a", "b", "-", stdin="\n \n\t\r\n"), "")
 
     def test_a_full_queue_says_how_many_it_took(self):
         def submit(params, peer):
@@ -436,6 +440,52 @@ class Queue(Case):
         status, out, err = self.ctl("submit", "a", "b", "-", stdin="0\n1\n2\n3\n")
         self.assertEqual((status, out), (1, "1\n2\n"))
         self.assertIn("2 accepted, 2 refused", err)
+        self.assertIn("line 3: the queue of a is full\n", err)
+        status, out, err = self.ctl("submit", "a", "b", "-", "--json", stdin="0\n\n2\n")
+        self.assertEqual([json.loads(line) for line in out.splitlines()],
+                         [{"id": 1}, {"error": {"code": 1, "message": "the queue of a is full"}, "line": 3}])
+
+    def test_equal_refusals_are_summed_up(self):
+        def submit(params, peer):
+            if params["args"] == 1:
+                return {"id": 7}
+            raise Refuse(2 - params["args"] % 2, "no" if params["args"] < 5 else "never")
+        self.serve(submit=submit)
+        status, out, err = self.ctl("submit", "a", "b", "-", stdin="2\n" * 3000 + "1\n4\n5\n6\n7\n1\n2\n")
+        self.assertEqual((status, out), (2, "7\n7\n"))
+        self.assertEqual(err.replace("supervisorctl: ", "").splitlines(), [
+            "line 1: no", "the same for 3000 more lines, up to line 3002",
+            "line 3003: never", "the same for 2 more lines, up to line 3005",
+            "line 3007: no", "2 accepted, 3005 refused"])
+
+    def test_answers_are_told_in_the_order_of_the_lines(self):
+        kept = []
+
+        def submit(params, peer):
+            # Each second one is answered before the first.
+            kept.append(params["args"])
+            number = self.fake.requests[-1]["id"]
+            line = b'{"jsonrpc":"2.0","id":%d,"result":{"id":%d}}\n'
+            if len(kept) % 2:
+                return b""
+            return (line % (number, kept[-1])) + (line % (number - 1, kept[-2]))
+        self.serve(submit=submit)
+        out = self.said("submit", "a", "b", "-", stdin="".join("%d\n" % n for n in range(1, 5001)))
+        self.assertEqual(out.split(), [str(n) for n in range(1, 5001)])
+
+    def test_a_line_is_not_kept_until_the_next_one(self):
+        self.serve(submit=lambda params, peer: {"id": params["args"]})
+        process = subprocess.Popen(self.argv("submit", "a", "b", "-"), stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, env=self.environ)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.addCleanup(process.stdout.close)
+        for number in (1, 2, 3):
+            process.stdin.write(b"%d\n" % number)
+            process.stdin.flush()
+            self.assertEqual(process.stdout.readline(), b"%d\n" % number)
+        process.stdin.close()
+        self.assertEqual(process.wait(driver.DEADLINE), 0)
 
     def test_tables(self):
         self.serve(tasks=[TASK], queue=[
@@ -448,7 +498,7 @@ class Queue(Case):
         self.assertRegex(self.said("tasks", "thumbs", "--state", "done"), r"(?m)^12 +thumbs +resize")
         self.assertEqual(self.fake.asked("tasks"), [{"worker": "thumbs", "state": "done"}])
         status, out, err = self.ctl("queue")
-        self.assertEqual(status, 0)
+        self.assertEqual(status, 0, err)
         self.assertRegex(out, r"(?m)^thumbs +7 ")
         self.assertIn("thumbs is paused: by you", out)
         self.assertIn("the disk is full", err)
@@ -460,9 +510,21 @@ class Queue(Case):
                    pause={"worker": "a", "paused": True}, resume={"worker": "a", "paused": False})
         self.assertIn("12: asked to end, cancelled", self.said("cancel", "12"))
         self.assertEqual(len(json.loads(self.said("requeue", "12", "13", "--json"))), 2)
+        self.assertEqual(self.said("cancel", "-", stdin="1 2\n\n3\n").count("asked to end"), 3)
+        self.assertEqual(json.loads(self.said("cancel", "-", "--json", stdin="\n")), [])
+        self.assertIn("by its number", self.complained("cancel", "-", stdin="1 x 2\n", status=2))
+        self.assertEqual([p["id"] for p in self.fake.asked("cancel")], [12, 1, 2, 3, 1, 2])
         self.said("pause", "a", "--for", "10s")
         self.said("resume", "a")
         self.assertEqual(self.fake.asked("pause"), [{"worker": "a", "for": 10}])
+
+    def test_many_are_cancelled_at_once(self):
+        """Answers that are more than the connection holds do not stop the requests."""
+        task = dict(TASK, state="cancelled", args="x" * 30000)
+        self.serve(cancel=lambda params, peer: dict(task, id=params["id"]))
+        numbers = [str(n) for n in range(1, 2001)]
+        out = self.said("cancel", "-", stdin="\n".join(numbers))
+        self.assertEqual(out, "".join("%s: asked to end, cancelled\n" % n for n in numbers))
 
     def test_the_broker_is_asked_where_it_listens(self):
         self.serve(version={"version": "0.1.0"})
