@@ -38,7 +38,7 @@ class Fake:
         self.lock = threading.Lock()
         self.peers = []
         self.connections = 0
-        self.listener = None
+        self.listener = self.acceptor = None
         self.listen()
 
     def listen(self):
@@ -47,7 +47,8 @@ class Fake:
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.path)
         self.listener.listen(64)
-        threading.Thread(target=self.accept, args=(self.listener,), daemon=True).start()
+        self.acceptor = threading.Thread(target=self.accept, args=(self.listener,), daemon=True)
+        self.acceptor.start()
 
     def accept(self, listener):
         while True:
@@ -105,12 +106,20 @@ class Fake:
             return [{k: v for k, v in r["params"].items() if k != "command"}
                     for r in self.requests if r["method"] == method]
 
+    def close(self):
+        """Closed under its thread, the descriptor's number would soon be another
+        test's listener, and that thread would answer there."""
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass # it is closed
+        self.acceptor.join()
+        self.listener.close()
+
     def hang_up(self, listener_too=False):
         if listener_too:
             os.unlink(self.path)
-            # A thread in accept() keeps it alive; this wakes it.
-            self.listener.shutdown(socket.SHUT_RDWR)
-            self.listener.close()
+            self.close()
         with self.lock:
             peers, self.peers = self.peers, []
         for peer in peers:
@@ -149,7 +158,7 @@ class Case(unittest.TestCase):
         answers = {k.replace("__", "."): v for k, v in answers.items()}
         self.fake = Fake(self.path, dict({"info": INFO}, **answers))
         self.addCleanup(self.fake.hang_up)
-        self.addCleanup(self.fake.listener.close)
+        self.addCleanup(self.fake.close)
         return self.fake
 
     def argv(self, *args):
