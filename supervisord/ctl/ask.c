@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "supervisord/base/json.h"
 #include "supervisord/ctl/find.h"
@@ -281,38 +283,49 @@ ctl_do_tree(struct ctl *ctl, const char *method, struct buf *params,
 }
 
 static void
-draw_count(const json_t *tree)
+put_count(struct buf *line, const json_t *tree)
 {
-	fprintf(stderr, "\r%.0f of %.0f done", ctl_number(tree, "done", 0),
+	buf_fmt(line, "%.0f of %.0f done", ctl_number(tree, "done", 0),
 	    ctl_number(tree, "of", 0));
 	if (ctl_number(tree, "failed", 0) > 0)
-		fprintf(stderr, ", %.0f failed", ctl_number(tree, "failed", 0));
+		buf_fmt(line, ", %.0f failed", ctl_number(tree, "failed", 0));
 }
 
 /* What a task's handler tells of itself. */
 static void
-draw_share(const json_t *tree)
+put_share(struct buf *line, const json_t *tree)
 {
 	const char *text = ctl_text(tree, "text");
 	double share = ctl_number(tree, "share", -1);
-	struct buf line;
 
-	buf_init(&line);
-	buf_fmt(&line, "\rtask %.0f", ctl_number(tree, "id", 0));
+	buf_fmt(line, "task %.0f", ctl_number(tree, "id", 0));
 	if (share >= 0)
-		buf_fmt(&line, ": %.0f %%", share * 100);
+		buf_fmt(line, ": %.0f %%", share * 100);
 	if (text[0] != '\0') {
-		buf_str(&line, ", ");
-		ctl_escape(&line, text, strlen(text), false);
+		buf_str(line, ", ");
+		ctl_escape(line, text, strlen(text), false);
 	}
-	if (!line.failed)
-		fputs(buf_text(&line), stderr);
-	buf_done(&line);
+}
+
+/* Over the last one; a line that is broken by the terminal would not go away.
+ */
+static void
+draw(const struct buf *line)
+{
+	struct winsize size = { .ws_col = 0 };
+	size_t columns = 80;
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1)
+		columns = size.ws_col;
+	fprintf(stderr, "\r%.*s\x1b[K",
+	    (int)ctl_fit(line->data, line->size, columns - 1, 2), line->data);
+	fflush(stderr);
 }
 
 void
 ctl_progress(struct ctl *ctl, const struct ctl_msg *msg)
 {
+	struct buf line;
 	json_t *tree;
 
 	if (!ctl->err_tty || ctl->json ||
@@ -321,12 +334,14 @@ ctl_progress(struct ctl *ctl, const struct ctl_msg *msg)
 	tree = json_loadb(msg->body.s, msg->body.n, JSON_ALLOW_NUL, NULL);
 	if (tree == NULL)
 		return;
+	buf_init(&line);
 	if (json_is_number(json_object_get(tree, "of")))
-		draw_count(tree);
+		put_count(&line, tree);
 	else
-		draw_share(tree);
-	fputs("\x1b[K", stderr);
-	fflush(stderr);
+		put_share(&line, tree);
+	if (!line.failed)
+		draw(&line);
+	buf_done(&line);
 	ctl->progress_shown = true;
 	json_decref(tree);
 }

@@ -76,6 +76,13 @@ static const struct ctl_opt globals[] = {
 	{ 'V', "version", NULL, "print supervisorctl's own version", false },
 };
 
+const struct ctl_opt *
+ctl_globals(size_t *ret_n)
+{
+	*ret_n = N_ELEMENTS(globals);
+	return globals;
+}
+
 const struct ctl_cmd *const *
 ctl_commands(size_t *ret_n)
 {
@@ -316,84 +323,6 @@ parse_command(struct ctl *ctl, struct ctl_args *args, int argc, char **argv,
 	return 0;
 }
 
-/* --- help -------------------------------------------------------------------
- */
-
-static void
-print_option(const struct ctl_opt *opt)
-{
-	char text[64];
-	int n = 0;
-
-	if (opt->letter < 256)
-		n = snprintf(text, sizeof text, "-%c, ", opt->letter);
-	snprintf(text + n, sizeof text - (size_t)n, "--%s%s%s", opt->name,
-	    opt->value != NULL ? "=" : "",
-	    opt->value != NULL ? opt->value : "");
-	printf("  %-26s %s%s\n", text, opt->help,
-	    opt->later ? " (not supported yet)" : "");
-}
-
-void
-ctl_print_help(const struct ctl_cmd *cmd)
-{
-	printf("usage: supervisorctl %s%s%s\n%s\n", cmd->name,
-	    cmd->usage[0] != '\0' ? " " : "", cmd->usage, cmd->help);
-	if (cmd->more != NULL)
-		printf("\n%s\n", cmd->more);
-	if (cmd->opts[0].name != NULL)
-		printf("\noptions:\n");
-	for (size_t i = 0; i < CTL_MAX_OPTS && cmd->opts[i].name != NULL; i++)
-		print_option(&cmd->opts[i]);
-}
-
-static void
-print_usage(void)
-{
-	printf("usage: supervisorctl [-c FILE | -s SOCKET] [--json] "
-	       "[COMMAND ...]\n"
-	       "Without a command: an interactive shell, or one command a line "
-	       "from stdin.\n\noptions:\n");
-	for (size_t i = 0; i < N_ELEMENTS(globals); i++)
-		print_option(&globals[i]);
-	printf("\ncommands (more: supervisorctl help COMMAND):\n");
-	for (size_t i = 0; i < N_ELEMENTS(commands); i++) {
-		if (commands[i]->run != NULL)
-			printf("  %-10s %s\n", commands[i]->name,
-			    commands[i]->help);
-	}
-	printf("\nA TARGET is a worker (web), an instance (web:0) or all.\n"
-	       "Exit status: 0 done, 1 failed, 2 usage, 3 not running, "
-	       "4 no such target,\n7 no supervisord answers.\n");
-}
-
-static int
-run_help(struct ctl *ctl, const struct ctl_args *args)
-{
-	const struct ctl_cmd *cmd;
-
-	if (args->n == 0) {
-		print_usage();
-		return CTL_DONE;
-	}
-	cmd = ctl_find_command(args->words[0]);
-	if (cmd == NULL)
-		return ctl_fail(ctl, CTL_USAGE,
-		    "there is no command \"%s\"; see: supervisorctl help",
-		    args->words[0]);
-	ctl_print_help(cmd);
-	return CTL_DONE;
-}
-
-const struct ctl_cmd ctl_cmd_help = {
-	.name = "help",
-	.usage = "[COMMAND]",
-	.help = "list the commands, or explain one",
-	.max = 1,
-	.words = CTL_WORDS_COMMANDS,
-	.run = run_help,
-};
-
 /* --- dispatch ---------------------------------------------------------------
  */
 
@@ -451,7 +380,7 @@ ctl_run(struct ctl *ctl, int argc, char **argv)
 	remember_command(ctl, argc, argv);
 	r = parse_command(ctl, &args, argc, argv, &asked);
 	if (r == 0 && asked == 'h')
-		ctl_print_help(cmd);
+		ctl_help_command(ctl, cmd);
 	else if (r == 0 && asked == 'V')
 		puts("supervisorctl " VERSION);
 	else if (r == 0 && (r = check_words(ctl, &args)) == 0) {
@@ -493,7 +422,7 @@ ctl_main(int argc, char **argv)
 			r = set_global(&ctl, c, optarg, &asked);
 	}
 	if (r == 0 && asked == 'h')
-		print_usage();
+		ctl_help_all(&ctl);
 	else if (r == 0 && asked == 'V')
 		puts("supervisorctl " VERSION);
 	else if (r == 0 && optind < argc)

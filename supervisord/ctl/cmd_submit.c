@@ -17,6 +17,8 @@
  * bytes. */
 #define AHEAD 1024
 
+#define RETRIES_MAX 1000000 /* the broker's */
+
 static void
 put_number(struct buf *b, const char *key, double n)
 {
@@ -84,11 +86,11 @@ put_options(struct ctl *ctl, struct buf *b, const struct ctl_args *args)
 	if (priority != NULL)
 		jw_kv_string(b, "priority", priority);
 	if (retries != NULL && strcmp(retries, "-1") != 0 &&
-	    ctl_count(retries, &n) < 0)
+	    (ctl_count(retries, &n) < 0 || n > RETRIES_MAX))
 		return ctl_fail(ctl, CTL_USAGE,
-		    "--retries is a number of further tries (-1: no limit), "
-		    "not \"%s\"",
-		    retries);
+		    "--retries is a number of further tries from 0 to %d (-1: "
+		    "no limit), not \"%s\"",
+		    RETRIES_MAX, retries);
 	if (retries != NULL)
 		jw_kv_int(b, "retries", n);
 	if (key != NULL)
@@ -100,13 +102,40 @@ put_options(struct ctl *ctl, struct buf *b, const struct ctl_args *args)
 	return r != 0 ? r : put_durations(ctl, b, args);
 }
 
+/* Who waits at a terminal is told if nobody takes the worker's tasks. */
+static void
+warn_of_nobody(struct ctl *ctl, const char *worker)
+{
+	struct ctl_msg msg;
+	struct buf params;
+	json_t *list, *queue;
+
+	if (!ctl->err_tty || ctl->json)
+		return;
+	ctl_params(ctl, &params);
+	jw_kv_string(&params, "worker", worker);
+	if (ctl_ask(ctl, "queue", &params, CTL_READ, &msg) != 0)
+		return;
+	list = ctl_tree(ctl, msg.body);
+	queue = json_array_get(list, 0);
+	if (json_is_true(json_object_get(queue, "paused")))
+		ctl_note(ctl, "%s is paused; see: supervisorctl queue %s",
+		    worker, worker);
+	else if (ctl_number(queue, "threads", 1) == 0)
+		ctl_note(ctl,
+		    "no instance of %s takes tasks now; see: supervisorctl why %s",
+		    worker, worker);
+	json_decref(list);
+}
+
 static int
-wait_for_end(struct ctl *ctl, int64_t id)
+wait_for_end(struct ctl *ctl, const char *worker, int64_t id)
 {
 	json_t *task;
 	int r;
 
 	fflush(stdout);
+	warn_of_nobody(ctl, worker);
 	r = ctl_task_wait(ctl, id, &task);
 	if (r != 0)
 		return r;
@@ -156,7 +185,7 @@ submit_one(struct ctl *ctl, const struct ctl_args *args)
 	json_decref(tree);
 	if (!ctl->json)
 		printf("%lld\n", (long long)id);
-	return wait ? wait_for_end(ctl, id) : CTL_DONE;
+	return wait ? wait_for_end(ctl, args->words[0], id) : CTL_DONE;
 }
 
 /* --- a task for each line ------------------------------------------------- */

@@ -11,7 +11,8 @@
 
 static const char *const heads[] = { "ID", "WORKER", "FUNC", "STATE", "TRIES",
 	"SUBMITTED", "WHERE", "NOTE" };
-#define COLUMNS (sizeof heads / sizeof heads[0])
+#define LIMIT_MAX 10000 /* the broker's */
+#define COLUMNS   (sizeof heads / sizeof heads[0])
 
 static void
 put_note(struct buf *out, const json_t *row)
@@ -39,8 +40,10 @@ put_row(struct buf *cells, const json_t *row)
 	put_note(&cells[7], row);
 }
 
-static const struct ctl_rows rows = { heads, COLUMNS, "no such tasks",
+static const struct ctl_rows all_rows = { heads, COLUMNS, "there are no tasks",
 	put_row };
+static const struct ctl_rows some_rows = { heads, COLUMNS,
+	"there are no such tasks", put_row };
 
 static int
 put_filters(struct ctl *ctl, struct buf *params, const struct ctl_args *args)
@@ -56,9 +59,12 @@ put_filters(struct ctl *ctl, struct buf *params, const struct ctl_args *args)
 		jw_kv_string(params, "worker", args->words[0]);
 	if (state != NULL)
 		jw_kv_string(params, "state", state);
-	if (limit != NULL && (ctl_count(limit, &n) < 0 || n < 1))
+	if (limit != NULL &&
+	    (ctl_count(limit, &n) < 0 || n < 1 || n > LIMIT_MAX))
 		return ctl_fail(ctl, CTL_USAGE,
-		    "-n is a number of tasks, not \"%s\"", limit);
+		    "-n is a number of tasks from 1 to %d, not \"%s\"; those "
+		    "before them are listed with --after ID",
+		    LIMIT_MAX, limit);
 	if (limit != NULL)
 		jw_kv_int(params, "limit", n);
 	if (after == NULL)
@@ -72,6 +78,8 @@ put_filters(struct ctl *ctl, struct buf *params, const struct ctl_args *args)
 static int
 run_tasks(struct ctl *ctl, const struct ctl_args *args)
 {
+	bool all = args->n == 0 && ctl_option(args, CTL_OPT_STATE) == NULL &&
+		   ctl_option(args, CTL_OPT_AFTER) == NULL;
 	struct buf params;
 	json_t *tree;
 	int r;
@@ -85,7 +93,7 @@ run_tasks(struct ctl *ctl, const struct ctl_args *args)
 	r = ctl_ask_tree(ctl, "tasks", &params, &tree);
 	if (tree == NULL)
 		return r;
-	r = ctl_rows_print(ctl, &rows, tree);
+	r = ctl_rows_print(ctl, all ? &all_rows : &some_rows, tree);
 	json_decref(tree);
 	return r;
 }

@@ -9,15 +9,11 @@
 static void
 print_text(const char *text)
 {
-	struct buf out;
+	size_t n = strlen(text);
 
-	buf_init(&out);
-	ctl_escape(&out, text, strlen(text), true);
-	while (out.size > 0 && out.data[out.size - 1] == '\n')
-		out.size--;
-	buf_char(&out, '\n');
-	fwrite(out.data, 1, out.size, stdout);
-	buf_done(&out);
+	while (n > 0 && text[n - 1] == '\n')
+		n--;
+	ctl_put_text(stdout, "", text, n);
 }
 
 /* The server's words are whole; this is for one that gave none. */

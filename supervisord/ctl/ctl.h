@@ -118,6 +118,8 @@ struct ctl {
 
 /* All commands in the order help shows them; *ret_n of them. */
 const struct ctl_cmd *const *ctl_commands(size_t *ret_n);
+/* The options taken before and after every command. */
+const struct ctl_opt *ctl_globals(size_t *ret_n);
 const struct ctl_cmd *ctl_find_command(const char *name);
 
 /* The option's argument ("" for a flag), NULL if it was not given. */
@@ -146,8 +148,9 @@ int ctl_fail(struct ctl *ctl, int code, const char *fmt, ...)
 void ctl_note(struct ctl *ctl, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Usage and options of one command, to stdout. */
-void ctl_print_help(const struct ctl_cmd *cmd);
+/* Usage and options of one command, or all there is, to stdout. */
+void ctl_help_command(const struct ctl *ctl, const struct ctl_cmd *cmd);
+void ctl_help_all(const struct ctl *ctl);
 
 #define CTL_COMMAND(name) extern const struct ctl_cmd ctl_cmd_##name
 CTL_COMMAND(status);

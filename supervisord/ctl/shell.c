@@ -13,6 +13,7 @@
 #include "supervisord/base/util.h"
 #include "supervisord/ctl/ctl.h"
 #include "supervisord/ctl/edit.h"
+#include "supervisord/ctl/find.h"
 #include "supervisord/ctl/term.h"
 
 #define MAX_WORDS 4096
@@ -94,6 +95,8 @@ read_script(struct ctl *ctl)
 	size_t room = 0;
 	int worst = CTL_DONE;
 
+	/* A command that reads stdin itself begins right behind its line. */
+	setvbuf(stdin, NULL, _IONBF, 0);
 	while (!quit && getline(&line, &room, stdin) >= 0) {
 		int r = run_line(ctl, line, &quit);
 
@@ -111,6 +114,9 @@ converse(struct ctl *ctl)
 
 	/* Ends the command in hand, not the shell. */
 	ctl_interrupt_catch();
+	/* Completion wants to know it, and would say nothing about trouble. */
+	if (ctl->path == NULL)
+		ctl_find_socket(ctl);
 	ctl_edit_start(ctl);
 	while (!quit) {
 		ctl_interrupt_reset();

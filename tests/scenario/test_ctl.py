@@ -49,6 +49,17 @@ class Usage(Case):
                 (["logs", "-f", "web", "--json"], "no end"), (["version", "x"], "usage")):
             self.assertIn(words, self.complained(*args, status=2), args)
 
+    def test_help_as_json(self):
+        told = json.loads(self.said("help", "--json"))
+        self.assertEqual(told, json.loads(self.said("--json", "--help")))
+        commands = {c["name"]: c for c in told["commands"]}
+        self.assertEqual(commands["cancel"]["usage"], "ID... | -")
+        self.assertNotIn("import", commands)
+        self.assertIn({"name": "socket", "letter": "s", "value": "SOCKET",
+                       "help": "talk to the supervisord at this socket"}, told["options"])
+        for args in (["help", "tasks", "--json"], ["tasks", "--json", "-h"]):
+            self.assertEqual(json.loads(self.said(*args)), commands["tasks"])
+
     def test_later_commands_are_refused(self):
         for args in (["tree"], ["top"], ["import", "f"], ["restart", "--rolling", "web"]):
             self.assertIn("not supported yet", self.complained(*args, status=2), args)
@@ -356,6 +367,8 @@ class Queue(Case):
         for args, words in ((["submit", "a", "b", "{"], "not JSON"),
                             (["submit", "a", "b", "--delay", "soon"], "--delay is"),
                             (["submit", "a", "b", "--retries", "x"], "--retries is"),
+                            (["submit", "a", "b", "--retries", "99999999999"], "to 1000000 (-1: no limit)"),
+                            (["tasks", "-n", "1000000"], "-n is a number of tasks from 1 to 10000"),
                             (["submit", "a"], "usage"), (["task", "x"], "by its number"),
                             (["cancel", "0"], "by its number"),
                             (["tasks", "-n", "none"], "-n is")):
@@ -411,8 +424,47 @@ class Queue(Case):
         self.assertIn("failed: no luck", self.complained("task", "12", "--raw", status=1))
         self.assertIn("choose one", self.complained("task", "12", "--raw", "--json", status=2))
 
+    def test_who_waits_is_told_if_nobody_takes_the_task(self):
+        self.serve(submit={"id": 12}, task=dict(TASK, result=None),
+                   queue=[{"worker": "a", "threads": 0, "paused": False}])
+        terminal = self.terminal("submit", "a", "b", "--wait")
+        terminal.until("no instance of a takes tasks now; see: supervisorctl why a\r\n")
+        self.assertEqual(terminal.wait(), 0)
+        self.said("submit", "a", "b", "--wait") # no terminal, no question
+        self.assertEqual(self.fake.asked("queue"), [{"worker": "a"}])
+        self.fake.answers["queue"] = [{"worker": "a", "threads": 2, "paused": True}]
+        terminal = self.terminal("submit", "a", "b", "--wait")
+        terminal.until("a is paused; see")
+
+    def test_progress_stays_in_its_line(self):
+        def end(params, peer):
+            notify(peer, "progress", id=12, share=0.5, text="ä" * 200)
+            return TASK
+        self.serve(task=end)
+        terminal = self.terminal("task", "12", "--wait")
+        drawn = terminal.until("\x1b[K")
+        self.assertIn("task 12: 50 %, ää", drawn)
+        self.assertLess(len(drawn), 80)
+
+    def test_long_lines_are_cut_for_people(self):
+        line = "ü" * 20000
+        self.serve(tasks=[dict(TASK, error=line)], why=[{"name": "w", "text": "so\n  %s\nend" % line}],
+                   task=dict(TASK, error="one\n%s" % line))
+        for args in (["tasks"], ["why", "w"], ["task", "12"]):
+            out = self.said(*args)
+            self.assertIn("ü" * 990, out)
+            self.assertIn("ü...\n", out)
+            self.assertLess(max(map(len, out.splitlines())), 1300)
+            self.assertIn(line, json.dumps(json.loads(self.said(*args, "--json")), ensure_ascii=False))
+
+    def test_lists_of_nothing(self):
+        self.serve(tasks=[])
+        self.assertIn("there are no tasks\n", self.complained("tasks", status=0))
+        self.assertIn("there are no such tasks\n", self.complained("tasks", "--state", "dead", status=0))
+
     def test_a_result_on_a_terminal_ends_its_line(self):
-        self.serve(submit={"id": 12}, task=dict(TASK, result={"base64": "aGVsbG8="}))
+        self.serve(submit={"id": 12}, queue=[{"worker": "a", "threads": 2, "paused": False}],
+                   task=dict(TASK, result={"base64": "aGVsbG8="}))
         terminal = self.terminal("submit", "a", "b", "--wait")
         terminal.until("12\r\nhello\r\n")
         self.assertEqual(terminal.wait(), 0)
@@ -529,7 +581,7 @@ class Queue(Case):
     def test_the_broker_is_asked_where_it_listens(self):
         self.serve(version={"version": "0.1.0"})
         tasks = Fake(os.path.join(self.dir, "tasks.sock"), {"queue": []})
-        self.addCleanup(tasks.listener.close)
+        self.addCleanup(tasks.close)
         self.addCleanup(tasks.hang_up)
         out = self.said(stdin="queue --json\nversion\ntasks --json\n", status=1)
         self.assertEqual(out.splitlines()[:2], ["[]", "0.1.0"])

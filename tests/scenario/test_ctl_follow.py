@@ -243,10 +243,10 @@ class Shell(Case):
                    why=[{"name": "web:1", "text": "because"}], version={"version": "0.1.0"})
         term = self.terminal()
         term.until("supervisor> ")
+        term.type("why wor\t\n") # before any command has connected
+        term.until("because")
         term.type("vers\t\n")
         term.until("0.1.0")
-        term.type("why wor\t\n")
-        term.until("because")
         self.assertEqual(self.fake.asked("why")[0], {"targets": ["worker"]})
         term.type("why web:\t1\n")
         term.until("because")

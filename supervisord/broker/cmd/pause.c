@@ -1,5 +1,8 @@
 /* pause, resume: whether a worker is given tasks. It goes on accepting them. */
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "supervisord/base/clock.h"
 #include "supervisord/base/json.h"
 #include "supervisord/base/log.h"
@@ -24,6 +27,8 @@ answer(struct call *c, enum queue_error e, bool paused)
 	jw_object(&b);
 	jw_kv_string(&b, "worker", worker);
 	jw_kv_bool(&b, "paused", paused);
+	if (c->own != NULL) /* only for a while */
+		jw_kv_time(&b, "until", *(int64_t *)c->own);
 	jw_object_end(&b);
 	call_reply(c, &b);
 }
@@ -57,6 +62,9 @@ run_pause(struct call *c)
 			return;
 		}
 		until = clock_wall_ms() + (int64_t)(seconds * 1000.) + 1;
+		c->own = malloc(sizeof until);
+		if (c->own != NULL)
+			memcpy(c->own, &until, sizeof until);
 	}
 	core_pause(c->b, worker, true, until, paused, c);
 }
