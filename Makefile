@@ -271,37 +271,50 @@ demo: ## install what is missing, build, run the example fleet and show it
 	@$(MAKE) $(JOBS) --no-print-directory all
 	@config/examples/demo
 
+# Folders install may have to make, those that hold others first; what it made is
+# noted for uninstall.
+DOC := $(PREFIX)/share/doc/supervisord
+MAN := $(PREFIX)/share/man
+FOLDERS := $(PREFIX) $(addprefix $(PREFIX)/,bin libexec libexec/supervisord include include/supervisor lib \
+	lib/pkgconfig share share/man share/man/man1 share/man/man5 share/man/man7 share/man/man8 share/doc) \
+	$(DOC) $(DOC)/client $(DOC)/redis $(DOC)/examples
+# Installed, the pages lie in one folder: their links are told so.
+LINKS = sed -e 's|workers/client/README\.md|client/README.md|g' -e 's|supervisord/broker/TASKS\.md|TASKS.md|g' \
+	-e 's|state/SCHEMA\.md|SCHEMA.md|g' -e 's|supervisord/master/CONTROL\.md|CONTROL.md|g' \
+	-e 's|workers/PROTOCOL\.md|PROTOCOL.md|g' -e 's|workers/examples|examples|g' -e 's|config/examples|examples|g' \
+	-e 's|](\([a-z]*/\)*\([a-z.]*\)\.\([1578]\))|](../../man/man\3/\2.\3)|g'
+
 install: all ## install below $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/supervisord \
-	    $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8 \
-	    $(DESTDIR)$(PREFIX)/share/doc/supervisord
+	@made=; for d in $(FOLDERS); do [ -d "$(DESTDIR)$$d" ] || made="$$made $$d"; done; \
+	    install -d $(addprefix $(DESTDIR),$(FOLDERS)) && \
+	    for d in $$made; do echo "$$d"; done >>$(DESTDIR)$(DOC)/folders && chmod 644 $(DESTDIR)$(DOC)/folders
 	install -m 755 $(D)/supervisord $(D)/supervisorctl $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(HELPERS) $(DESTDIR)$(PREFIX)/libexec/supervisord/
-	install -m 644 supervisord/ctl/supervisorctl.1 $(DESTDIR)$(PREFIX)/share/man/man1/
-	install -m 644 config/supervisord.cfg.5 $(DESTDIR)$(PREFIX)/share/man/man5/
-	install -m 644 supervisord/supervisord.8 $(DESTDIR)$(PREFIX)/share/man/man8/
-	install -m 644 README.md LICENSE state/SCHEMA.md supervisord/broker/TASKS.md workers/PROTOCOL.md \
-	    $(DESTDIR)$(PREFIX)/share/doc/supervisord/
-	install -D -m 644 workers/client/README.md $(DESTDIR)$(PREFIX)/share/doc/supervisord/client/README.md
-	install -D -m 644 supervisord/broker/redis/README.md $(DESTDIR)$(PREFIX)/share/doc/supervisord/redis/README.md
-	install -d $(DESTDIR)$(PREFIX)/include/supervisor $(DESTDIR)$(PREFIX)/lib/pkgconfig \
-	    $(DESTDIR)$(PREFIX)/share/man/man7 $(DESTDIR)$(PREFIX)/share/doc/supervisord/examples
+	install -m 644 supervisord/ctl/supervisorctl.1 $(DESTDIR)$(MAN)/man1/
+	install -m 644 config/supervisord.cfg.5 $(DESTDIR)$(MAN)/man5/
+	install -m 644 workers/worker.7 $(DESTDIR)$(MAN)/man7/
+	install -m 644 supervisord/supervisord.8 $(DESTDIR)$(MAN)/man8/
+	install -m 644 LICENSE state/SCHEMA.md supervisord/broker/TASKS.md supervisord/master/CONTROL.md \
+	    workers/PROTOCOL.md $(DESTDIR)$(DOC)/
+	install -m 644 supervisord/broker/redis/README.md $(DESTDIR)$(DOC)/redis/
+	install -m 644 workers/client/README.md $(DESTDIR)$(DOC)/client/
+	$(LINKS) README.md >$(DESTDIR)$(DOC)/README.md
+	chmod 644 $(DESTDIR)$(DOC)/README.md
 	install -m 644 workers/include/supervisor/*.h $(DESTDIR)$(PREFIX)/include/supervisor/
 	install -m 644 $(D)/libsupervisor.a $(DESTDIR)$(PREFIX)/lib/
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' workers/supervisor.pc.in \
 	    >$(DESTDIR)$(PREFIX)/lib/pkgconfig/supervisor.pc
 	chmod 644 $(DESTDIR)$(PREFIX)/lib/pkgconfig/supervisor.pc
-	install -m 644 workers/worker.7 $(DESTDIR)$(PREFIX)/share/man/man7/
 	install -m 644 workers/examples/*.c workers/examples/worker.py workers/client/supervisor_tasks.py \
-	    $(DESTDIR)$(PREFIX)/share/doc/supervisord/examples/
+	    config/examples/demo.cfg config/examples/demo-*.py $(DESTDIR)$(DOC)/examples/
 
 uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/supervisord $(DESTDIR)$(PREFIX)/bin/supervisorctl \
-	    $(DESTDIR)$(PREFIX)/share/man/man1/supervisorctl.1 $(DESTDIR)$(PREFIX)/share/man/man5/supervisord.cfg.5 \
-	    $(DESTDIR)$(PREFIX)/share/man/man8/supervisord.8 $(DESTDIR)$(PREFIX)/share/man/man7/worker.7 \
-	    $(DESTDIR)$(PREFIX)/lib/libsupervisor.a $(DESTDIR)$(PREFIX)/lib/pkgconfig/supervisor.pc
-	rm -rf $(DESTDIR)$(PREFIX)/libexec/supervisord $(DESTDIR)$(PREFIX)/share/doc/supervisord \
-	    $(DESTDIR)$(PREFIX)/include/supervisor
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,bin/supervisord bin/supervisorctl lib/libsupervisor.a \
+	    lib/pkgconfig/supervisor.pc) $(addprefix $(DESTDIR)$(MAN)/,man1/supervisorctl.1 man5/supervisord.cfg.5 \
+	    man7/worker.7 man8/supervisord.8)
+	rm -rf $(DESTDIR)$(PREFIX)/libexec/supervisord $(DESTDIR)$(PREFIX)/include/supervisor
+	@made=$$(tac $(DESTDIR)$(DOC)/folders 2>/dev/null); rm -rf $(DESTDIR)$(DOC); \
+	    for d in $$made; do rmdir "$(DESTDIR)$$d" 2>/dev/null || :; done
 
 clean: ## remove build/
 	rm -rf build

@@ -8,6 +8,7 @@ is a whole init.
 import base64
 import errno
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -23,12 +24,13 @@ TEXTS = ["share/man/man1/supervisorctl.1", "share/man/man5/supervisord.cfg.5",
          "share/man/man8/supervisord.8", "share/doc/supervisord/README.md",
          "share/doc/supervisord/LICENSE", "share/doc/supervisord/SCHEMA.md",
          "share/doc/supervisord/TASKS.md", "share/doc/supervisord/redis/README.md",
-         "share/doc/supervisord/client/README.md",
-         "share/doc/supervisord/PROTOCOL.md",
+         "share/doc/supervisord/PROTOCOL.md", "share/doc/supervisord/CONTROL.md",
+         "share/doc/supervisord/client/README.md", "share/doc/supervisord/folders",
          "share/man/man7/worker.7", "lib/libsupervisor.a", "lib/pkgconfig/supervisor.pc",
          "include/supervisor/worker.h", "include/supervisor/client.h"] + [
              "share/doc/supervisord/examples/" + name for name in (
-                 "cpu.c", "crash.c", "hello.c", "http.c", "worker.py", "supervisor_tasks.py")]
+                 "cpu.c", "crash.c", "hello.c", "http.c", "worker.py", "supervisor_tasks.py", "demo.cfg",
+                 "demo-hash.py", "demo-moody.py", "demo-orders.py", "demo-submit.py")]
 
 
 def files_below(folder):
@@ -210,6 +212,27 @@ class Installed(driver.Case):
                                program=os.path.join(copy, "supervisord"))
         sup.wait_running()
         self.assertEqual(sup.shutdown(), 0)
+
+    def test_links_of_the_pages_lead_somewhere(self):
+        for page in (name for name in TEXTS if name.endswith(".md")):
+            text = driver.read(os.path.join(self.tree, page))
+            links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if ":" not in link]
+            for link in links:
+                path = os.path.join(self.tree, os.path.dirname(page), link)
+                self.assertTrue(os.path.exists(path), "%s: %s" % (page, link))
+            self.assertTrue(links or not page.endswith("supervisord/README.md"))
+
+    def test_uninstall_removes_the_folders_it_made(self):
+        kept = os.path.join(self.tree, "share/man")
+        self.make("uninstall")
+        self.assertEqual(os.listdir(self.dest), ["opt"])
+        self.assertEqual(os.listdir(os.path.join(self.dest, "opt")), [])
+        os.makedirs(kept)
+        self.make("install")
+        self.make("install") # once more does not make them anybody's own
+        self.make("uninstall")
+        self.assertEqual([at for at, _, _ in os.walk(self.tree)],
+                         [self.tree, self.tree + "/share", kept])
 
     def test_uninstall_leaves_nothing(self):
         self.make("uninstall")

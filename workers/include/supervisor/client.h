@@ -3,7 +3,7 @@
 
 /*
  * The task queue's client in C: link with -lsupervisor (libsupervisor.a).
- * workers/client/README.md has examples.
+ * share/doc/supervisord/client/README.md has examples.
  *
  * A client is a connection to tasks.sock. It belongs to one thread at a time;
  * there is no state outside of it, so each thread may have its own. Modules
