@@ -12,6 +12,18 @@
 
 #include "supervisord/base/util.h"
 
+/* On a disk that is read-only SQLite fails at the log beside the file, which it
+ * can't make, and says then that there is no such file. */
+static const char *
+open_words(sqlite3 *sql, int error)
+{
+	const char *path = sqlite3_db_filename(sql, "main");
+
+	if (error == ENOENT && path != NULL && access(path, W_OK) < 0)
+		error = errno;
+	return strerror(error);
+}
+
 void
 file_words(sqlite3 *sql, int rc, char *words, size_t size)
 {
@@ -41,7 +53,8 @@ file_words(sqlite3 *sql, int rc, char *words, size_t size)
 							 : "input/output error";
 		break;
 	case SQLITE_CANTOPEN:
-		text = error != 0 ? strerror(error) : "it can't be opened";
+		text = error != 0 ? open_words(sql, error)
+				  : "it can't be opened";
 		break;
 	default:
 		text = sql != NULL ? sqlite3_errmsg(sql) : sqlite3_errstr(rc);

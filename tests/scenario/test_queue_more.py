@@ -4,6 +4,7 @@ a worker, where the broker's own words go, what is refused."""
 import json
 import os
 import signal
+import subprocess
 
 import driver
 import test_queue
@@ -96,6 +97,34 @@ class Gone(test_queue.Queue):
         sup.configure(test_queue.fleet(goes=test_queue.worker(), plain='command = "@P/pause";'))
         sup.ctl_ok("reload")
         self.assertEqual(self.ended(sup, self.submit(sup, "goes", "echo", "1"))["state"], "done")
+
+
+class Disk(test_queue.Queue):
+    """What becomes of the queue when its disk is not as it should be."""
+
+    def disk(self, size="8M"):
+        """A supervisord, not started, with its state on a disk of its own."""
+        sup = self.supervisord(test_queue.fleet(w=test_queue.worker()), start=False)
+        return sup, driver.mount_tmpfs(self, sup.state_dir, size)
+
+    def remount(self, path, how):
+        if subprocess.run(["mount", "-o", "remount," + how, path], check=False).returncode != 0:
+            self.skipTest("cannot remount here")
+
+    def test_read_only_at_the_start(self):
+        sup, path = self.disk()
+        sup.start()
+        first = self.submit(sup, "w", "echo", "1")
+        self.assertEqual(self.ended(sup, first)["state"], "done")
+        sup.shutdown()
+        self.remount(path, "ro")
+        sup.start()
+        eventually(lambda: "ead-only" in sup.ctl("queue")[2], what="queue says that it is read-only")
+        self.assertNotEqual(sup.ctl("submit", "w", "echo", "1")[0], 0)
+        self.remount(path, "rw")
+        number = eventually(lambda: sup.ctl("submit", "w", "echo", "2")[1].strip(), what="submit is accepted")
+        self.assertEqual(self.ended(sup, int(number))["state"], "done")
+        self.assertEqual(self.task(sup, first)["state"], "done")
 
 
 class Threads(test_queue.Queue):

@@ -208,6 +208,20 @@ a_missing_folder_is_waited_for(void **state)
 	assert_int_equal(try_submit(r, "1", &id), QERR_NONE);
 }
 
+/* Without anybody asking for anything: who asks needs an id first. */
+static void
+what_could_not_be_opened_is_tried_again(void **state)
+{
+	struct rig *r = *state;
+
+	snprintf(r->file, sizeof r->file, "%s/none/tasks.db", r->dir);
+	rig_open(r);
+	until(r, false);
+	snprintf(r->file, sizeof r->file, "%s/none", r->dir);
+	assert_int_equal(mkdir(r->file, 0700), 0);
+	until(r, true);
+}
+
 static void
 damage(const char *path, off_t at, size_t size)
 {
@@ -376,6 +390,7 @@ main(void)
 		TEST(while_it_is_broken_everything_fails_at_once),
 		TEST(a_full_disk_refuses_and_recovers),
 		TEST(a_missing_folder_is_waited_for),
+		TEST(what_could_not_be_opened_is_tried_again),
 		TEST(a_damaged_file_is_set_aside),
 		TEST(newer_and_foreign_files_are_set_aside),
 		TEST(damage_that_shows_later_begins_anew),

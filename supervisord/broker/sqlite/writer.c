@@ -172,6 +172,14 @@ forget_all(struct list *batch, enum queue_error error)
 		op_forget(LIST_ENTRY(l, struct store_op, link), error);
 }
 
+/* Broken: the next try comes after a pause, which grows. */
+static void
+put_off(struct store *s)
+{
+	s->retry_at = clock_mono() + s->pause_ns;
+	s->pause_ns = MIN_OF(2 * s->pause_ns, PAUSE_MAX);
+}
+
 /* The connection is given up: nothing of it may be trusted, a flush that failed
  * least of all. */
 static void
@@ -182,10 +190,11 @@ give_up(struct store *s, int rc)
 	db_cut(&s->db);
 	db_close(&s->db, false);
 	s->damaged = rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB;
-	if (s->pause_ns == 0 || now - s->well_since > CALM_NS)
+	if (now - s->well_since > CALM_NS)
 		s->pause_ns = PAUSE_MIN;
-	s->retry_at = s->damaged ? now : now + s->pause_ns;
-	s->pause_ns = MIN_OF(2 * s->pause_ns, PAUSE_MAX);
+	put_off(s);
+	if (s->damaged)
+		s->retry_at = now;
 	writer_health(s, false, s->db.words);
 }
 
@@ -231,12 +240,10 @@ tidy(struct store *s, bool quiet)
 static void
 retry(struct store *s)
 {
-	if (writer_open(s, NULL) != SQLITE_OK) {
-		s->retry_at = clock_mono() + s->pause_ns;
-		s->pause_ns = MIN_OF(2 * s->pause_ns, PAUSE_MAX);
-	} else {
+	if (writer_open(s, NULL) != SQLITE_OK)
+		put_off(s);
+	else
 		s->well_since = clock_mono();
-	}
 }
 
 static void
@@ -259,6 +266,9 @@ store_writer(void *arg)
 	struct store *s = arg;
 	bool closing = false;
 
+	s->pause_ns = PAUSE_MIN;
+	if (s->db.sql == NULL)
+		put_off(s); /* store_start could not open it */
 	while (!closing) {
 		struct list batch;
 		bool quiet, wanted;
