@@ -49,6 +49,15 @@ moved(void *from)
 	return value;
 }
 
+/* A task's own -1 is no limit, as the worker's is. */
+static int32_t
+retries_of(const struct submission *s, const struct pool_config *config)
+{
+	if (s->retries == SUBMIT_NO_LIMIT)
+		return -1;
+	return s->retries >= 0 ? s->retries : config->retries;
+}
+
 void
 defaults_apply(const struct pool_config *config, struct submission *s,
     int64_t now_ms, struct task_row *row)
@@ -70,7 +79,7 @@ defaults_apply(const struct pool_config *config, struct submission *s,
 		    s->timeout_ms >= 0 ? s->timeout_ms : config->timeout_ms,
 		.result_ttl_ms = s->result_ttl_ms >= 0 ? s->result_ttl_ms
 						       : config->result_ttl_ms,
-		.retries = s->retries >= 0 ? s->retries : config->retries,
+		.retries = retries_of(s, config),
 		.parent = s->parent,
 		.group = s->group,
 		.schedule = s->schedule,

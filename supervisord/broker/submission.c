@@ -258,10 +258,11 @@ take_retries(
 {
 	json_int_t n = json_integer_value(v);
 
-	if (!json_is_integer(v) || n < 0 || n > 1000000)
+	if (!json_is_integer(v) || n < -1 || n > 1000000)
 		return refuse(w, QERR_BAD_VALUE,
-		    "\"%s\" must be a whole number from 0 to 1000000", name);
-	s->retries = (int)n;
+		    "\"%s\" must be a whole number from 0 to 1000000, or -1 for no limit",
+		    name);
+	s->retries = n < 0 ? SUBMIT_NO_LIMIT : (int)n;
 	return 0;
 }
 

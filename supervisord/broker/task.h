@@ -60,6 +60,9 @@ struct body *body_new(const void *data, size_t size); /* NULL: no memory */
 struct body *body_hold(struct body *b);               /* NULL is fine */
 void body_release(struct body *b);                    /* NULL is fine */
 
+/* Of submission.retries: -1 is taken there. */
+#define SUBMIT_NO_LIMIT (-2)
+
 /*
  * A task as it is asked for. Strings are owned; submission_free frees them and
  * it. Times are relative to when it is accepted.
@@ -74,7 +77,7 @@ struct submission {
 	int64_t due_ms;        /* wall clock; 0: delay_ms counts */
 	int64_t timeout_ms;    /* -1: the worker's; 0: none */
 	int64_t result_ttl_ms; /* -1: the worker's */
-	int retries;           /* -1: the worker's */
+	int retries;           /* -1: the worker's, or SUBMIT_NO_LIMIT */
 	char *key;             /* makes a second submit return the first's id */
 	char *limit_key;       /* what caps and rates are counted by */
 	char *then; /* JSON of what is submitted with the result of this one,

@@ -282,6 +282,11 @@ class Worker(Queue):
         again = sup.ctl_ok("requeue", str(task["id"]))
         self.assertIn("queued", again)
         self.assertEqual(self.ended(sup, task["id"])["state"], "failed")
+        # Without a limit it has more than the worker's five.
+        endless = self.submit(sup, "w", "fail", '"broken"', "--retries", "-1")
+        eventually(lambda: self.task(sup, endless)["attempts"] > 7, what="an eighth try")
+        self.assertEqual(self.task(sup, endless)["retries"], -1)
+        sup.ctl_ok("cancel", str(endless))
 
     def test_progress_and_cancel_of_a_running_one(self):
         sup = self.fleet(w=worker())

@@ -111,7 +111,7 @@ what_is_wrong_is_named(void **state)
 		{ T ",\"at\":1700000000000}", QERR_BAD_VALUE, "at" },
 		{ T ",\"timeout\":1e9}", QERR_BAD_VALUE, "timeout" },
 		{ T ",\"retries\":1.5}", QERR_BAD_VALUE, "retries" },
-		{ T ",\"retries\":-1}", QERR_BAD_VALUE, "retries" },
+		{ T ",\"retries\":-2}", QERR_BAD_VALUE, "retries" },
 		{ T ",\"key\":\"\"}", QERR_BAD_VALUE, "key" },
 		{ T ",\"key\":\"a\\u0007\"}", QERR_BAD_VALUE, "key" },
 		{ T ",\"args\":1,\"data\":\"\"}", QERR_BAD_VALUE, "exclude" },
