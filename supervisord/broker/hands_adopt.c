@@ -197,6 +197,7 @@ hand_forget(struct flight *f)
 {
 	struct hand *h = f->hand;
 
+	hand_not_asked(f);
 	h->in->forgotten--;
 	h->in->flights--;
 	flights_clear(h->broker->flights, f);

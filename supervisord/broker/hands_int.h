@@ -136,6 +136,9 @@ void hand_flush(struct hand *h);
 void hand_flight_begins(struct flight *f); /* sets its deadline */
 void hand_flight_begun(struct flight *f);  /* START has come */
 void hand_flight_ended(struct hand *h);    /* one less: what that means */
+/* The asking to end is taken out of the slot once that attempt is over: the
+ * same id may come again, as a retry or from a store that was made anew. */
+void hand_not_asked(const struct flight *f);
 void hand_recycle_draw(struct hand *h);
 /* All it holds is known, after a crash of the broker. */
 void hand_resume_limits(struct hand *h);

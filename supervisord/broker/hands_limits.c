@@ -113,17 +113,37 @@ ask_to_end(struct hand *h, const struct task *t)
 }
 
 void
+hand_not_asked(const struct flight *f)
+{
+	const struct hand *h = f->hand;
+
+	if ((f->flags & ASKED_FLAGS) == 0)
+		return;
+	/* Nobody else writes the word, and nobody executes the task now: the
+	 * next attempt has not been sent. */
+	for (size_t i = 0; i < slots_count(h); i++) {
+		struct wire_slot *s = &hand_slots(h)[i];
+
+		if (__atomic_load_n(&s->cancel, __ATOMIC_RELAXED) == f->id)
+			__atomic_store_n(&s->cancel, 0, __ATOMIC_RELEASE);
+	}
+}
+
+void
 hands_cancel(struct task *t)
 {
 	struct hand *h = t->hand;
 	struct flight *f = h != NULL ? hand_flight(h, t->row.id) : NULL;
+	bool asked;
 
 	if (f == NULL || (f->flags & FLIGHT_CANCELLED) != 0)
 		return;
-	ask_to_end(h, t);
-	if ((f->flags & FLIGHT_OVERRUN) == 0)
-		set(f, clock_mono() + grace_of(h));
+	asked = (f->flags & FLIGHT_OVERRUN) != 0;
+	/* First the flag: a broker after this one takes the asking back. */
 	flights_flag(h->broker->flights, f, FLIGHT_CANCELLED);
+	ask_to_end(h, t);
+	if (!asked)
+		set(f, clock_mono() + grace_of(h));
 }
 
 /* --- the hard way --------------------------------------------------------- */

@@ -25,6 +25,7 @@ hand_over(struct flight *f)
 	struct task *t = f->task;
 
 	limit_clear(h->broker->limits, &f->limit);
+	hand_not_asked(f);
 	if ((f->flags & FLIGHT_DOOMED) != 0 && h->in->doomed > 0)
 		h->in->doomed--;
 	if (f->series != NULL)

@@ -144,7 +144,8 @@ struct wire_slots {
 struct wire_slot {
 	uint64_t task;        /* being executed; 0: idle. Set last, cleared
 			       * before DONE is written */
-	uint64_t cancel;      /* the broker's: this task should end */
+	uint64_t cancel;      /* the broker's: this task should end. Cleared
+			       * by it before the task is sent again */
 	int64_t since;        /* CLOCK_MONOTONIC ns of the last change */
 	uint64_t connections; /* served so far by this thread */
 	uint32_t attempt;

@@ -496,6 +496,36 @@ class Ends(Case):
         ended = client.call("task", id=task, wait=True)
         self.assertEqual((ended["state"], ended["failures"], ended["crashes"]), ("failed", 1, 0))
 
+    def test_another_attempt_has_not_been_asked_to_end(self):
+        """Neither a retry, nor a requeue, nor by a broker that did not ask."""
+        for kill in (False, True):
+            rig = self.rig(pool(grace_ms=60000))
+            worker, client, (task,) = self.running(rig, timeout=0.1, retries=1)
+            self.assertEqual(worker.hear()[:2], (broker_rig.CANCEL, task))
+            self.assertEqual(worker.slots.cancel(0), task)
+            if kill:
+                rig.kill()
+                rig.start()
+                kind, number, _flags, _body = worker.hear()
+                self.assertEqual(kind, broker_rig.SYNC)
+                worker.say(broker_rig.SYNC, number, broker_rig.struct.pack("<Q", task))
+            self.fails(worker, task)
+            self.assertEqual(worker.hear_task()[:2], (task, 2))
+            self.assertEqual(worker.slots.cancel(0), 0)
+            worker.slots.set(0, task)
+            client.insist("cancel", id=task)
+            self.assertEqual(worker.hear()[:2], (broker_rig.CANCEL, task))
+            self.assertEqual(worker.slots.cancel(0), task)
+            self.fails(worker, task)
+            self.assertEqual(client.insist("task", id=task, wait=True)["state"], "cancelled")
+            client.insist("requeue", id=task)
+            self.assertEqual(worker.hear_task()[0], task)
+            self.assertEqual(worker.slots.cancel(0), 0)
+
+    def fails(self, worker, task):
+        worker.slots.set(0, 0)
+        worker.say(FAILED, task, b"asked to end")
+
     def test_siblings_of_one_that_overruns_may_finish_and_are_not_charged(self):
         rig = self.rig(pool(threads=3))
         worker = rig.worker("w:0", threads=3).hello()

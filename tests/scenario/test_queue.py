@@ -288,6 +288,23 @@ class Worker(Queue):
         self.assertEqual(self.task(sup, endless)["retries"], -1)
         sup.ctl_ok("cancel", str(endless))
 
+    def test_a_retry_of_what_ran_out_of_time_has_its_own_time(self):
+        """So has a requeue of what was cancelled while it ran."""
+        sup = self.fleet(w='module = "%s"; processes = 1; threads = 1; tasks: {};' % os.path.join(
+            driver.BUILD, "examples", "crash.so"))
+        began = time.monotonic()
+        number = self.submit(sup, "w", "patient", "--timeout", "300ms", "--retries", "1")
+        self.assertEqual(self.ended(sup, number)["attempts"], 2)
+        self.assertGreater(time.monotonic() - began, 0.6)
+        number = self.submit(sup, "w", "patient")
+        self.in_state(sup, number, "running")
+        sup.ctl_ok("cancel", str(number))
+        self.assertEqual(self.ended(sup, number)["state"], "cancelled")
+        sup.ctl_ok("requeue", str(number))
+        self.in_state(sup, number, "running")
+        driver.let_pass(0.3)
+        self.assertEqual(self.task(sup, number)["state"], "running")
+
     def test_progress_and_cancel_of_a_running_one(self):
         sup = self.fleet(w=worker())
         number = self.submit(sup, "w", "polite")
