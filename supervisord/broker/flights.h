@@ -74,7 +74,7 @@ struct kept_hand {
 	uint8_t mid_line; /* the start of a line has been written to it */
 	uint8_t torn;     /* half a frame is out of, or in, the socket */
 	uint8_t draining; /* it takes nothing more */
-	uint8_t stopping; /* the master wants it to stop */
+	uint8_t stopping; /* enum stopping_how: the master's word */
 	uint8_t killing;  /* its end was asked for because of the doomed ones */
 	uint8_t drained;  /* it has been told DRAIN */
 	uint8_t recycling;

@@ -131,8 +131,9 @@ void
 hand_update(struct hand *h)
 {
 	const struct conn_in *in = h->in;
-	bool closed = h->stopping || in->draining || in->broken || in->shut ||
-		      in->exited || in->asked != 0 || in->doomed > 0;
+	bool closed = h->stopping || in->finishing || in->draining ||
+		      in->broken || in->shut || in->exited || in->asked != 0 ||
+		      in->doomed > 0;
 
 	if (!h->up || closed == h->closed || in->judged)
 		return;
@@ -428,16 +429,30 @@ out:
 	close(fd);
 }
 
+/* Of one this broker has not heard of, or whose end it has settled: there is
+ * nothing to be finished. */
+static void
+unknown(struct broker *b, const struct msg_stopping *m)
+{
+	struct msg_slot slot = { m->slot, m->gen };
+
+	if (m->stopping == STOPPING_WHEN_DONE)
+		peer_send(&b->master, MSG_HAND_IDLE, &slot, NULL, 0, -1);
+}
+
 void
 hands_stopping(struct broker *b, const struct msg_stopping *m)
 {
 	struct hand *h = hand_of(b, m->slot, m->gen);
 
-	if (h == NULL)
+	if (h == NULL) {
+		unknown(b, m);
 		return;
-	h->stopping = m->stopping != 0;
+	}
+	h->stopping = m->stopping == STOPPING_NOW;
+	h->in->finishing = m->stopping == STOPPING_WHEN_DONE;
 	if (h->in->kept != NULL)
-		h->in->kept->stopping = h->stopping;
+		h->in->kept->stopping = (uint8_t)m->stopping;
 	if (h->stopping && h->up && !h->in->drained && !h->in->exited) {
 		h->in->drained = true;
 		if (h->in->kept != NULL)
@@ -445,6 +460,8 @@ hands_stopping(struct broker *b, const struct msg_stopping *m)
 		hand_say(h, WIRE_DRAIN, 0);
 	}
 	hand_update(h);
+	if (h->in->finishing)
+		hand_finish(h);
 	if (limit_is_set(&h->in->judgment))
 		hand_exited(h);
 }

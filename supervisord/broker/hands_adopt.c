@@ -89,7 +89,9 @@ keep_hello(struct hand *h, const char *text, size_t size)
 	k->lines = h->in->lines;
 	k->threads = h->threads;
 	k->prefetch = h->prefetch;
-	k->stopping = h->stopping;
+	k->stopping = h->stopping        ? STOPPING_NOW
+		      : h->in->finishing ? STOPPING_WHEN_DONE
+					 : STOPPING_NOT;
 	if (size <= sizeof k->hello) {
 		memcpy(k->hello, text, size);
 		k->hello_size = (uint32_t)size;
@@ -132,7 +134,8 @@ adopt_state(struct hand *h, struct kept_hand *k)
 	in->drained = k->drained != 0;
 	in->replaced = k->killing != 0;
 	in->recycling = k->recycling != 0;
-	h->stopping = h->stopping || k->stopping != 0;
+	h->stopping = h->stopping || k->stopping == STOPPING_NOW;
+	in->finishing = in->finishing || k->stopping == STOPPING_WHEN_DONE;
 	h->served = k->served;
 	h->up = true;
 	if (k->hello_size == 0 ||
@@ -201,6 +204,7 @@ hand_forget(struct flight *f)
 	h->in->forgotten--;
 	h->in->flights--;
 	flights_clear(h->broker->flights, f);
+	hand_look_idle(h);
 }
 
 struct unheld {

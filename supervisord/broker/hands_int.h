@@ -48,6 +48,7 @@ struct conn_in {
 	bool shut;        /* at its end: nothing to read, nobody to write to */
 	bool broken;      /* it broke the protocol: it is not listened to */
 	bool draining;    /* it said so */
+	bool finishing;   /* STOPPING_WHEN_DONE */
 	bool drained;     /* it was told so */
 	bool exited;      /* CHANNEL_EXIT has come */
 	bool judged;      /* what it held is given back */
@@ -146,6 +147,10 @@ void hand_resume_limits(struct hand *h);
 bool hand_has_slots(const struct hand *h);
 /* The task's slot, or NULL: it is in none. */
 struct wire_slot *hand_slot(const struct hand *h, uint64_t id);
+/* It is to finish what has begun, and nothing else. */
+void hand_finish(struct hand *h);
+/* The master is told if that is so. */
+void hand_look_idle(struct hand *h);
 /* It hung up though it lives. */
 void hand_hung_up(struct hand *h);
 

@@ -180,10 +180,24 @@ siblings_due(struct limit *l)
 	kill_hand(CONTAINER_OF(l, struct conn_in, limit)->hand);
 }
 
+/* Those that have not begun are asked back. */
+static void
+recall_unbegun(struct hand *h)
+{
+	struct list *l, *tmp;
+
+	LIST_FOREACH(l, tmp, &h->tasks) {
+		const struct task *t = LIST_ENTRY(l, struct task, link);
+
+		if (!is_executed(h, t))
+			hand_say(h, WIRE_RECALL, t->row.id);
+	}
+}
+
 /* When the last of the others will have ended or be out of time; 0: there is
- * none that is executed. Those that have not begun are asked back. */
+ * none that is executed. */
 static int64_t
-siblings_end(struct hand *h, bool recall)
+siblings_end(struct hand *h)
 {
 	const struct pool_config *p = broker_pool(h->broker, h->worker);
 	int64_t most = clock_mono() +
@@ -192,7 +206,7 @@ siblings_end(struct hand *h, bool recall)
 	struct list *l, *tmp;
 
 	LIST_FOREACH(l, tmp, &h->tasks) {
-		struct task *t = LIST_ENTRY(l, struct task, link);
+		const struct task *t = LIST_ENTRY(l, struct task, link);
 		const struct flight *f = hand_flight(h, t->row.id);
 		int64_t own = t->deadline > 0 ? t->deadline : INT64_MAX;
 
@@ -200,8 +214,6 @@ siblings_end(struct hand *h, bool recall)
 			continue;
 		if (is_executed(h, t))
 			end = MAX_OF(end, MIN_OF(own, most));
-		else if (recall)
-			hand_say(h, WIRE_RECALL, t->row.id);
 	}
 	return end;
 }
@@ -221,8 +233,10 @@ relieve(struct hand *h, bool on)
 static void
 kill_soon(struct hand *h)
 {
-	int64_t end = h->threads > 1 ? siblings_end(h, true) : 0;
+	int64_t end = h->threads > 1 ? siblings_end(h) : 0;
 
+	if (h->threads > 1)
+		recall_unbegun(h);
 	if (end == 0) {
 		kill_hand(h);
 		return;
@@ -252,6 +266,7 @@ hand_resume_limits(struct hand *h)
 		kill_soon(h);
 	else if (in->adopted)
 		hand_ask_relief(h); /* what was said may be out of date */
+	hand_look_idle(h);
 }
 
 /* Says the slots; without them nobody knows. */
@@ -346,6 +361,28 @@ recycle(struct hand *h)
 }
 
 void
+hand_look_idle(struct hand *h)
+{
+	const struct conn_in *in = h->in;
+	struct msg_slot slot = { h->slot, h->gen };
+
+	/* Before that is known, after a crash of the broker, it has none. */
+	if (!h->broker->running || h->broker->hands->telling)
+		return;
+	if (in->finishing && !in->exited && h->held == 0 && in->adopting == 0 &&
+	    in->forgotten == 0)
+		peer_send(
+		    &h->broker->master, MSG_HAND_IDLE, &slot, NULL, 0, -1);
+}
+
+void
+hand_finish(struct hand *h)
+{
+	recall_unbegun(h);
+	hand_look_idle(h);
+}
+
+void
 hand_flight_ended(struct hand *h)
 {
 	struct conn_in *in = h->in;
@@ -355,10 +392,11 @@ hand_flight_ended(struct hand *h)
 	if (in->recycle_at != 0 && h->served >= in->recycle_at)
 		recycle(h);
 	if (in->doomed > 0) {
-		if (!in->replaced && siblings_end(h, false) == 0)
+		if (!in->replaced && siblings_end(h) == 0)
 			kill_hand(h);
 		return;
 	}
+	hand_look_idle(h);
 	if (!h->closed || in->shut)
 		return;
 	/* They ended after all, while it waited for the others. */

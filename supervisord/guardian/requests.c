@@ -262,6 +262,7 @@ request(struct msg *m)
 	case MSG_SCALE:
 	case MSG_QUEUE_EVENT:
 	case MSG_HAND_UP:
+	case MSG_HAND_IDLE:
 	case MSG_PIPE:
 	case MSG_PIPE_DROP:
 	case MSG_PEER:

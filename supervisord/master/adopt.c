@@ -301,7 +301,8 @@ doom_leftovers(struct master *m)
 		team->members++;
 		for (i = 0; i < team->room; i++) {
 			it = team->instances[i];
-			if (it != NULL && it->doomed)
+			if (it != NULL && it->doomed &&
+			    (team->doomed || !it->row->life.finishing))
 				drive_doom(m, it, &nobody);
 		}
 		team->members--;

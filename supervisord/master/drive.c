@@ -135,6 +135,8 @@ carry_out(struct master *m, struct instance *it, const struct life_output *out,
 		to_broker_stopping(m, it);
 		drive_signal(m, it, out->signo, rules->scope == SCOPE_GROUP);
 	}
+	if (out->actions & LIFE_FINISH)
+		to_broker_finishing(m, it);
 	if (out->actions & LIFE_TREE)
 		send_tree(m, it, out->tree_signo, true);
 	/* What a crashed one left behind goes after its replacement was asked
@@ -238,6 +240,9 @@ drive_up(struct master *m, struct instance *it, const struct actor *by)
 {
 	struct life_input in = { .kind = IN_WANT_UP };
 
+	/* It goes, though not at once: there are as many without it. */
+	if (it->doomed && it->row->life.finishing)
+		return;
 	memory_begin(m->memory, it->row);
 	it->row->by_user = by->uid >= 0;
 	feed(m, it, &in, by);
@@ -280,6 +285,19 @@ drive_replace(struct master *m, struct instance *it, bool hard)
 	it->hard = hard;
 	feed(m, it, &in, &nobody);
 	record_instance(m, it);
+}
+
+void
+drive_finish(struct master *m, struct instance *it)
+{
+	struct life_input in = { .kind = IN_FINISH };
+
+	if (it->row->hybrid) {
+		feed(m, it, &in, &nobody);
+		record_instance(m, it);
+	} else {
+		drive_replace(m, it, false);
+	}
 }
 
 void
@@ -466,6 +484,16 @@ drive_ready(struct master *m, uint32_t slot, uint32_t gen)
 }
 
 void
+drive_finished(struct master *m, uint32_t slot, uint32_t gen)
+{
+	struct instance *it = crew_by_slot(&m->crew, slot, gen);
+	struct life_input in = { .kind = IN_FINISHED };
+
+	if (it != NULL && it->row->life.finishing)
+		feed(m, it, &in, &nobody);
+}
+
+void
 drive_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct instance *it = CONTAINER_OF(timer, struct instance, timer);
@@ -562,4 +590,16 @@ drive_doom(struct master *m, struct instance *it, const struct actor *by)
 {
 	it->doomed = true;
 	drive_down(m, it, by);
+}
+
+void
+drive_retire(struct master *m, struct instance *it, const struct actor *by)
+{
+	struct life_input in = { .kind = IN_FINISH, .leave = true };
+
+	it->doomed = true;
+	if (it->row->hybrid)
+		feed(m, it, &in, by);
+	else
+		drive_down(m, it, by);
 }

@@ -24,12 +24,25 @@ void drive_bounce(
  * another. It is wanted. */
 void drive_replace(struct master *m, struct instance *it, bool hard);
 
+/*
+ * Nobody waits for its end: a hybrid one is given nothing more, and is stopped
+ * when it has done the tasks it has. Then another is started, or (retire) it is
+ * gone. A user's wish meanwhile begins the stop ladder at once. The instance
+ * may be freed by drive_retire.
+ */
+void drive_finish(struct master *m, struct instance *it);
+void drive_retire(
+    struct master *m, struct instance *it, const struct actor *by);
+
 /* News from the guardian. */
 void drive_launched(struct master *m, const struct msg_launched *msg);
 void drive_not_launched(struct master *m, const struct msg_failed *msg);
 void drive_exited(struct master *m, const struct msg_child *msg);
 void drive_empty(struct master *m, uint32_t slot, uint32_t gen);
 void drive_ready(struct master *m, uint32_t slot, uint32_t gen);
+
+/* The broker: it has none of its tasks left. */
+void drive_finished(struct master *m, uint32_t slot, uint32_t gen);
 
 /* The worker's rules have changed. */
 void drive_rules_changed(struct master *m, struct instance *it);

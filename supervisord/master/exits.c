@@ -221,7 +221,14 @@ instance_reason(const struct instance *it, char *out, size_t size)
 					: "not up for start_seconds yet");
 		break;
 	case ST_RUNNING:
-		if (row->stand_in)
+		if (row->life.finishing)
+			snprintf(out, size, "%s; it finishes its tasks first",
+			    note_of(it, row->pid) != NULL
+				? note_of(it, row->pid)
+			    : it->doomed
+				? leaving_reason(it, leaving, sizeof leaving)
+				: "to be replaced");
+		else if (row->stand_in)
 			snprintf(out, size, "%s", stands_in);
 		else if (row->adopted)
 			snprintf(out, size,

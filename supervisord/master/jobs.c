@@ -88,7 +88,7 @@ look(struct item *item)
 
 	switch (item->goal) {
 	case GOAL_UP:
-		if (life->bounce || life->kick)
+		if ((life->bounce && !life->finishing) || life->kick)
 			return;
 		if (life->state == ST_RUNNING)
 			settle(item, true);

@@ -58,7 +58,10 @@ replace(struct master *m, struct instance *it, const char *kind,
 	}
 	if (life->state == ST_RUNNING)
 		it->quick_kills = 0;
-	drive_replace(m, it, kill);
+	if (kill)
+		drive_replace(m, it, true);
+	else
+		drive_finish(m, it);
 }
 
 void
@@ -78,7 +81,7 @@ recycle_next(struct master *m, struct team *team)
 		struct instance *it = team->instances[i];
 		char *why;
 
-		if (it == NULL || it->due == NULL ||
+		if (it == NULL || it->due == NULL || it->doomed ||
 		    it->row->life.state != ST_RUNNING)
 			continue;
 		if (!relief_is_there(m, team))

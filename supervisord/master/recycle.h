@@ -33,8 +33,8 @@ void recycle_gone(struct master *m, struct instance *it);
 void recycle_settings(struct master *m, struct team *team);
 
 /*
- * Ends its process and starts another: by the stop ladder, or at once (KILL,
- * to its group or tree as its rules say). why is told with its exit.
+ * Ends its process and starts another: when its tasks are done, or at once
+ * (KILL, to its group or tree as its rules say). why is told with its exit.
  */
 void recycle_replace(
     struct master *m, struct instance *it, const char *why, bool kill);

@@ -106,7 +106,7 @@ relief_dismiss(struct master *m, struct team *team)
 		return;
 	r->stand_in = NULL;
 	it->row->stand_in = 0;
-	drive_doom(m, it, &nobody);
+	drive_retire(m, it, &nobody);
 }
 
 /* It can't be started, or somebody has stopped it. */
@@ -240,13 +240,35 @@ relief_adopt(struct master *m, struct team *team, struct instance *it)
 	return true;
 }
 
+/* The one that finishes its tasks before it is replaced, or NULL. */
+static struct instance *
+finishing_one(const struct team *team)
+{
+	for (unsigned i = 0; i < team->room; i++) {
+		struct instance *it = team->instances[i];
+
+		if (it != NULL && it->row->life.finishing &&
+		    it->row->life.wanted)
+			return it;
+	}
+	return NULL;
+}
+
 void
 relief_restored(struct master *m, struct team *team)
 {
+	struct instance *finishing = finishing_one(team);
+
 	(void)m;
+	if (finishing != NULL) {
+		team->recycling = finishing;
+		finishing->note_pid = finishing->row->pid;
+	}
 	if (team->relief == NULL)
 		return;
-	for (unsigned i = 0; i < MIN_OF(team->wanted, team->room); i++) {
+	for (unsigned i = 0;
+	     team->recycling == NULL && i < MIN_OF(team->wanted, team->room);
+	     i++) {
 		struct instance *it = team->instances[i];
 
 		if (it == NULL || it->doomed || !it->row->life.wanted ||

@@ -6,7 +6,7 @@
  * one instance more than a hybrid worker has, with the next free index. It is
  * up before `recycle` takes an instance out, and is started at once when the
  * broker says that one takes no more tasks, as it waits for its end. When none
- * is being replaced any more, the stand-in is stopped as by a stop, and gone.
+ * is being replaced any more, the stand-in finishes its tasks, and is gone.
  *
  * Plain workers have none: two of them may be after the same port.
  */

@@ -139,6 +139,18 @@ count_for(const struct team *team, const struct worker *new)
 	return MAX_OF(a->min, MIN_OF(team->wanted, a->max));
 }
 
+/* Those that finish their tasks before they go do not get the time. */
+static void
+hurry(struct master *m, struct team *team, const struct actor *by)
+{
+	for (unsigned i = 0; i < team->room; i++) {
+		struct instance *it = team->instances[i];
+
+		if (it != NULL && it->doomed && it->row->life.finishing)
+			drive_down(m, it, by);
+	}
+}
+
 static void
 restart_changed(struct master *m, struct team *team, unsigned count,
     const struct actor *by, struct job *job)
@@ -146,6 +158,7 @@ restart_changed(struct master *m, struct team *team, unsigned count,
 	unsigned staying = MIN_OF(team->room, count);
 
 	relief_dismiss(m, team);
+	hurry(m, team, by);
 	for (unsigned i = 0; i < staying; i++) {
 		struct instance *it = team->instances[i];
 
@@ -203,6 +216,7 @@ apply_one(struct master *m, struct worker_diff *d, struct retired *retired,
 		}
 		/* Pinned: its last instance may go at once, and it with it. */
 		team->members++;
+		hurry(m, team, by);
 		team_resize(m, team, 0, by, job);
 		team->members--;
 		team_instance_gone(m, team);

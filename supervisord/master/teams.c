@@ -180,7 +180,11 @@ team_resize(struct master *m, struct team *team, unsigned count,
 			continue;
 		if (job != NULL)
 			job_add(job, it, GOAL_DOWN);
-		drive_doom(m, it, by);
+		if (by->uid < 0 && job == NULL && !team->doomed &&
+		    team->worker->autoscale.on)
+			drive_retire(m, it, by);
+		else
+			drive_doom(m, it, by);
 	}
 	for (unsigned i = 0; i < count; i++) {
 		struct instance *it =

@@ -345,6 +345,10 @@ receive(void *arg, struct msg *msg)
 		 * start: tasks must not be able to make a worker FATAL. */
 		drive_ready(b->m, msg->u.HAND_UP.slot, msg->u.HAND_UP.gen);
 		break;
+	case MSG_HAND_IDLE:
+		drive_finished(
+		    b->m, msg->u.HAND_IDLE.slot, msg->u.HAND_IDLE.gen);
+		break;
 	case MSG_QUEUE_EVENT:
 		queue_event(b->m, msg);
 		break;
@@ -371,9 +375,10 @@ gone(void *arg, const char *why)
 }
 
 static void
-say(struct to_broker *b, const struct instance *it, bool stopping)
+say(struct to_broker *b, const struct instance *it, enum stopping_how how)
 {
-	struct msg_stopping msg = { it->row->slot, it->row->gen, stopping, 0 };
+	struct msg_stopping msg = { it->row->slot, it->row->gen, (uint32_t)how,
+		0 };
 
 	peer_send(&b->peer, MSG_STOPPING, &msg, NULL, 0, -1);
 }
@@ -382,7 +387,22 @@ void
 to_broker_stopping(struct master *m, const struct instance *it)
 {
 	if (m->broker != NULL && it->row->hybrid && !it->hard)
-		say(m->broker, it, true);
+		say(m->broker, it, STOPPING_NOW);
+}
+
+static enum stopping_how
+stopping_how(const struct instance *it)
+{
+	if (it->row->life.state == ST_STOPPING)
+		return STOPPING_NOW;
+	return it->row->life.finishing ? STOPPING_WHEN_DONE : STOPPING_NOT;
+}
+
+void
+to_broker_finishing(struct master *m, const struct instance *it)
+{
+	if (m->broker != NULL)
+		say(m->broker, it, stopping_how(it));
 }
 
 static bool
@@ -418,14 +438,14 @@ to_broker_connect(struct master *m, int pid)
 	peer_connect(&m->broker->peer, pair[0]);
 	CREW_FOREACH(&m->crew, team, tmp, i, it)
 	{
-		bool stopping = it->row->life.state == ST_STOPPING;
+		enum stopping_how how = stopping_how(it);
 
 		if (!it->row->hybrid || !it->row->life.alive || it->hard)
 			continue;
 		/* Where memory was lost, what an earlier master has said of it
 		 * may be wrong. */
-		if (stopping || m->broker_unsure)
-			say(m->broker, it, stopping);
+		if (how != STOPPING_NOT || m->broker_unsure)
+			say(m->broker, it, how);
 	}
 	m->broker_unsure = false;
 	tell(m->broker);

@@ -33,6 +33,10 @@ void to_broker_connect(struct master *m, int pid);
 /* Before the first signal: the instance's end is no crash. */
 void to_broker_stopping(struct master *m, const struct instance *it);
 
+/* It is given nothing more, and the broker says when it has done what it has;
+ * or that is taken back. */
+void to_broker_finishing(struct master *m, const struct instance *it);
+
 /* A hybrid instance has ended; `lines`: its last lines are on their way. */
 void to_broker_exited(struct master *m, const struct instance *it,
     const struct exit_info *e, bool lines);

@@ -229,6 +229,7 @@ texts_end(const struct msg *msg)
 	case MSG_BROKER_WANTED:
 	case MSG_BROKER_PEER:
 	case MSG_HAND_UP:
+	case MSG_HAND_IDLE:
 	case MSG_CHANNEL_SLOTS:
 	case MSG_BROKER_TOLD:
 	case MSG_CHANNEL_DONE:

@@ -237,10 +237,16 @@ struct msg_channel {
 	char name[PROTO_NAME];
 };
 
+enum stopping_how {
+	STOPPING_NOT = 0, /* what was said before is taken back */
+	STOPPING_NOW = 1,
+	STOPPING_WHEN_DONE = 2 /* not yet: HAND_IDLE when it has no task left */
+};
+
 struct msg_stopping {
 	uint32_t slot;
 	uint32_t gen;
-	uint32_t stopping; /* 1; 0: that was taken back */
+	uint32_t stopping; /* enum stopping_how */
 	uint32_t pad;
 };
 

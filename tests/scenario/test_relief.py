@@ -4,6 +4,7 @@ before it is taken out, or comes at once when it takes no more tasks."""
 import os
 import signal
 
+import driver
 import test_queue
 from driver import eventually
 from test_queue import worker
@@ -64,6 +65,95 @@ class Relief(test_queue.Queue):
         sup.wait_other_pid("w:0", first)
         self.only(sup, "w:0")
         self.assertTrue(os.path.exists(os.path.join(sup.dir, "two")))
+
+    # -- one that has tasks when it is to go
+
+    HURRIED = 'stop_timeout = "200ms"; '
+
+    def finishing(self, sup, name, why):
+        """What `status` says of an instance that is to go, but not yet."""
+        row, = sup.wait(lambda rows: [r["name"] for r in rows] == [name] and
+                        "it finishes its tasks first" in rows[0]["reason"], [name], what=name + " finishes")
+        self.assertEqual(row["state"], "RUNNING")
+        self.assertIn(why, row["reason"])
+
+    def done(self, sup, *numbers):
+        for number in numbers:
+            task = self.ended(sup, number)
+            self.assertEqual((task["state"], task["attempts"]), ("done", 1))
+
+    def aged(self):
+        """w:0 is to be replaced, and has a task; w:1 does the others."""
+        sup = self.fleet(w=worker(self.HURRIED + 'recycle: { max_age = "2s"; jitter = 0.0; };'))
+        slow = self.submit(sup, "w", "mark", '{"for": 6}')
+        self.finishing(sup, "w:0", "recycle.max_age")
+        return sup, slow
+
+    def test_recycle_waits_for_the_tasks(self):
+        sup, slow = self.aged()
+        pid = sup.pid("w:0")
+        self.assertEqual(self.ended(sup, self.submit(sup, "w", "mark"))["instance"], "w:1")
+        self.assertEqual(self.task(sup, slow)["state"], "running")
+        self.done(sup, slow)
+        sup.wait_other_pid("w:0", pid)
+        self.assertIn("recycle.max_age", sup.ctl_ok("history", "w:0"))
+
+    def test_whoever_is_killed_meanwhile(self):
+        for kill in (lambda sup: sup.kill_master(), lambda sup: os.kill(self.broker(sup), signal.SIGKILL),
+                     lambda sup: sup.ctl_ok("upgrade")):
+            sup, slow = self.aged()
+            pid = sup.pid("w:0")
+            kill(sup)
+            self.done(sup, slow)
+            sup.wait_other_pid("w:0", pid)
+
+    def test_a_user_does_not_wait_for_the_tasks(self):
+        for command in ("stop", "restart"):
+            sup, slow = self.aged()
+            pid = sup.pid("w:0")
+            sup.ctl_ok(command, "w:0")
+            self.assertNotEqual(sup.pid("w:0"), pid)
+            self.assertNotEqual(self.task(sup, slow)["state"], "done")
+
+    def shrinking(self):
+        """w:1 is to go, and has one of the two tasks."""
+        sup = self.supervisord(test_queue.fleet(w=worker(
+            self.HURRIED + 'autoscale: { max = 2; command = "/bin/cat @D/number"; interval = "200ms"; '
+            "cooldown = 0; };")), start=False)
+        driver.write(os.path.join(sup.dir, "number"), "2")
+        sup.start()
+        self.only(sup, "w:0", "w:1")
+        slow = [self.submit(sup, "w", "mark", '{"for": 4}') for _ in range(2)]
+        eventually(lambda: all(self.began(sup, number) for number in slow))
+        driver.write(os.path.join(sup.dir, "number"), "1")
+        self.finishing(sup, "w:1", "no longer one of the 1 wanted")
+        return sup, slow
+
+    def test_autoscale_waits_for_the_tasks(self):
+        sup, slow = self.shrinking()
+        self.done(sup, *slow)
+        self.only(sup, "w:0")
+
+    def test_one_that_is_wanted_again_stays(self):
+        sup, slow = self.shrinking()
+        pid = sup.pid("w:1")
+        driver.write(os.path.join(sup.dir, "number"), "2")
+        sup.wait(lambda rows: "finishes" not in rows[0]["reason"], ["w:1"])
+        self.done(sup, *slow)
+        new = [self.submit(sup, "w", "mark", '{"for": 0.5}') for _ in range(2)]
+        self.assertEqual({self.ended(sup, number)["instance"] for number in new}, {"w:0", "w:1"})
+        self.assertEqual(sup.pid("w:1"), pid)
+
+    def test_a_stand_in_ends_its_task_before_it_goes(self):
+        sup = self.fleet(w=worker(self.HURRIED + "threads = 2;", 'grace = "100ms"; sibling_grace = "300ms";'))
+        bad = self.submit(sup, "w", "stubborn", "--timeout", "200ms")
+        slow = self.submit(sup, "w", "mark", '{"for": 4}')
+        self.only(sup, "w:0", "w:1")
+        self.assertEqual(self.ended(sup, bad)["state"], "failed")
+        self.assertEqual(self.ended(sup, slow)["state"], "done")
+        # Uncharged, its process was killed under it; and not once more.
+        self.assertEqual(len(self.began(sup, slow)), 2)
+        self.only(sup, "w:0")
 
     # -- one that waits for its end
 

@@ -85,7 +85,9 @@ check(const struct world *w)
 		     !life_is_down(l)) ||
 		     (!l->alive && !l->launching));
 	/* What nobody wants is down or on its way there. */
-	HOLDS(w, l->wanted || life_is_down(l) || l->state == ST_STOPPING);
+	HOLDS(w, l->wanted || life_is_down(l) || l->state == ST_STOPPING ||
+		     l->finishing);
+	HOLDS(w, !l->finishing || l->state == ST_RUNNING);
 }
 
 static void give(
@@ -118,8 +120,9 @@ obey(struct world *w, const struct life_output *out)
 static void
 give(struct world *w, enum life_input_kind kind, bool success, bool no_exec)
 {
-	static const char *const names[] = { "up", "down", "bounce", "turn",
-		"spawned", "not spawned", "exit", "empty", "ready", "timer" };
+	static const char *const names[] = { "up", "down", "bounce", "finish",
+		"finished", "turn", "spawned", "not spawned", "exit", "empty",
+		"ready", "timer" };
 	_Static_assert(N_ELEMENTS(names) == IN_TIMER + 1, "one name each");
 	struct life_input in = {
 		.kind = kind,
@@ -129,6 +132,7 @@ give(struct world *w, enum life_input_kind kind, bool success, bool no_exec)
 		.success = success,
 		.no_exec = no_exec,
 		.hard = kind == IN_BOUNCE && dice(w, 4) == 0,
+		.leave = kind == IN_FINISH && dice(w, 2) == 0,
 	};
 	struct life_output out;
 
@@ -170,6 +174,8 @@ machine_moves(struct world *w, bool calm)
 		end_process(w, dice(w, 5) == 0);
 	} else if (b->exists && dice(w, 12) == 0) {
 		give(w, IN_READY, false, false);
+	} else if (w->life.finishing && dice(w, 4) == 0) {
+		give(w, IN_FINISHED, false, false);
 	} else if (b->asked_empty && b->left == 0) {
 		b->asked_empty = false;
 		give(w, IN_EMPTY, false, false);
@@ -192,9 +198,9 @@ static void
 user_moves(struct world *w)
 {
 	static const enum life_input_kind kinds[] = { IN_WANT_UP, IN_WANT_DOWN,
-		IN_BOUNCE };
+		IN_BOUNCE, IN_FINISH };
 
-	give(w, kinds[dice(w, 3)], false, false);
+	give(w, kinds[dice(w, 4)], false, false);
 }
 
 static void

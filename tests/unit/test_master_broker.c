@@ -76,14 +76,15 @@ static void
 say(struct rig *r, int fd, enum msg_type type, const void *body,
     const char *words)
 {
-	assert_int_equal(
-	    channel_send(fd, type, body, words, strlen(words) + 1, -1), 0);
+	assert_int_equal(channel_send(fd, type, body, words,
+			     words != NULL ? strlen(words) + 1 : 0, -1),
+	    0);
 	for (int i = 0; i < 3; i++)
 		ev_run(r->m->loop, EVRUN_NOWAIT);
 }
 
 static void
-expect_stopping(int fd, uint32_t slot)
+expect_said(int fd, uint32_t slot, enum stopping_how how)
 {
 	struct msg msg;
 
@@ -91,7 +92,32 @@ expect_stopping(int fd, uint32_t slot)
 	assert_int_equal(msg.type, MSG_STOPPING);
 	assert_int_equal(msg.u.STOPPING.slot, slot);
 	assert_int_equal(msg.u.STOPPING.gen, 1);
-	assert_int_equal(msg.u.STOPPING.stopping, 1);
+	assert_int_equal(msg.u.STOPPING.stopping, how);
+}
+
+static void
+expect_stopping(int fd, uint32_t slot)
+{
+	expect_said(fd, slot, STOPPING_NOW);
+}
+
+/* It runs until the broker says that it has done its tasks. Without a broker
+ * (-1) the next one does. */
+static void
+finishes(struct rig *r, int fd, uint32_t slot)
+{
+	const struct msg_slot idle = { slot, 1 };
+	struct msg msg;
+
+	assert_int_equal(
+	    crew_by_slot(&r->m->crew, slot, 1)->row->life.finishing, 1);
+	if (fd < 0) {
+		drive_finished(r->m, slot, 1);
+		return;
+	}
+	assert_int_equal(rig_next(r, &msg), 0);
+	expect_said(fd, slot, STOPPING_WHEN_DONE);
+	say(r, fd, MSG_HAND_IDLE, &idle, NULL);
 }
 
 static void
@@ -425,6 +451,7 @@ stand_in_goes(struct rig *r, int fd, uint32_t slot)
 	struct msg msg;
 
 	turns(r);
+	finishes(r, fd, slot);
 	if (fd >= 0)
 		expect_stopping(fd, slot);
 	assert_int_equal(rig_next(r, &msg), MSG_KILL);
@@ -461,6 +488,9 @@ drained_one_is_bounced_by_its_ladder(void **state)
 	it = rig_find(&r, "thumbs:0");
 	say(&r, fd, MSG_REPLACE, &how, "100 tasks done (recycle.max_tasks)");
 	stand_in_comes(&r, 7);
+	assert_string_equal(instance_reason(it, words, sizeof words),
+	    "100 tasks done (recycle.max_tasks); it finishes its tasks first");
+	finishes(&r, fd, 5);
 	expect_stopping(fd, 5);
 	assert_int_equal(rig_next(&r, &msg), MSG_KILL);
 	assert_int_equal(msg.u.KILL.signo, SIGTERM);
@@ -600,9 +630,10 @@ scales_within_what_is_possible(void **state)
 	to.instances = FLEET_INSTANCES + 1;
 	say(&r, fd, MSG_SCALE, &to, "");
 	assert_int_equal(crew_team(&r.m->crew, "thumbs")->wanted, 3);
-	/* Down again: by the ladder, told as any stop. */
+	/* Down again: when its tasks are done, told as any stop. */
 	to.instances = 0;
 	say(&r, fd, MSG_SCALE, &to, "idle");
+	finishes(&r, fd, 5);
 	expect_stopping(fd, 5);
 	close(fd);
 	/* A new master goes on with the number. */
@@ -675,7 +706,8 @@ one_that_can_not_stand_in_holds_up_nothing(void **state)
 	assert_null(rig_find(&r, "thumbs:1"));
 	while (rig_next(&r, &msg) == MSG_TREE)
 		assert_int_equal(msg.u.TREE.slot, 7);
-	assert_int_equal(msg.type, MSG_KILL);
+	finishes(&r, -1, 5);
+	assert_int_equal(rig_next(&r, &msg), MSG_KILL);
 	assert_int_equal(msg.u.KILL.slot, 5);
 	rig_check(&r);
 	close(fd);
@@ -688,7 +720,7 @@ the_next_master_knows_who_stands_in(void **state)
 	const struct msg_replace how = { 5, 1, REPLACE_DRAIN, 0 };
 
 	(void)state;
-	for (int step = 0; step < 3; step++) {
+	for (int step = 0; step < 4; step++) {
 		struct msg_child *c;
 		struct msg msg;
 		struct rig r;
@@ -699,10 +731,13 @@ the_next_master_knows_who_stands_in(void **state)
 		fd = broker(&r);
 		say(&r, fd, MSG_REPLACE, &how, "old");
 		stand_in_comes(&r, 7);
-		assert_int_equal(rig_next(&r, &msg), MSG_KILL);
-		if (step > 0)
+		if (step > 0) {
+			finishes(&r, fd, 5);
+			assert_int_equal(rig_next(&r, &msg), MSG_KILL);
+		}
+		if (step > 1)
 			ends(&r, c, CLD_EXITED, 0);
-		if (step > 1) {
+		if (step > 2) {
 			drive_empty(r.m, 5, 1);
 			assert_int_equal(rig_next(&r, &msg), MSG_TREE);
 			assert_int_equal(rig_next(&r, &msg), MSG_LAUNCH);
@@ -713,8 +748,10 @@ the_next_master_knows_who_stands_in(void **state)
 		turns(&r);
 		assert_int_equal(rig_state(&r, "thumbs:1"), ST_RUNNING);
 		if (step < 1)
-			ends(&r, c, CLD_EXITED, 0);
+			finishes(&r, -1, 5);
 		if (step < 2)
+			ends(&r, c, CLD_EXITED, 0);
+		if (step < 3)
 			drive_empty(r.m, 5, 1);
 		while (rig_next(&r, &msg) != MSG_LAUNCH)
 			assert_int_not_equal(msg.u.KILL.slot, 7);
@@ -757,6 +794,7 @@ a_stand_in_is_no_match_for_a_user(void **state)
 	}
 	drive_empty(r.m, 5, 1);
 	turns(&r);
+	drive_finished(r.m, 8, 1);
 	assert_int_equal(rig_state(&r, "thumbs:2"), ST_STOPPING);
 	close(fd);
 	rig_check(&r);

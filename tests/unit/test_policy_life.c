@@ -115,6 +115,7 @@ static const struct {
 	{ ST_STARTING, ON_GAVE_UP,      ST_FATAL },
 	{ ST_RUNNING,  ON_DOWN,         ST_STOPPING },
 	{ ST_RUNNING,  ON_FAILED,       ST_BACKOFF },
+	{ ST_RUNNING,  ON_GONE,         ST_STOPPED },
 	{ ST_RUNNING,  ON_GAVE_UP,      ST_FATAL },
 	{ ST_RUNNING,  ON_EXIT_AGAIN,   ST_STARTING },
 	{ ST_RUNNING,  ON_EXIT_LATER,   ST_BACKOFF },
@@ -578,6 +579,107 @@ a_hard_restart_kills_at_once(void **state)
 }
 
 static void
+finish(struct world *w, bool leave)
+{
+	struct life_input in = {
+		.kind = IN_FINISH, .now = w->now, .turn = true, .leave = leave
+	};
+
+	life_step(&w->life, &w->rules, &in, &w->out);
+}
+
+static void
+one_that_finishes_is_stopped_when_it_has(void **state)
+{
+	(void)state;
+	for (int leave = 0; leave < 2; leave++) {
+		struct world w = running();
+
+		finish(&w, leave != 0);
+		assert_state(w, ST_RUNNING);
+		assert_int_equal(w.out.actions, LIFE_FINISH);
+		pass(&w, 3600 * S);
+		finish(&w, leave != 0);
+		assert_state(w, ST_RUNNING);
+		assert_int_equal(w.out.actions, 0);
+		give(&w, IN_FINISHED);
+		assert_state(w, ST_STOPPING);
+		assert_int_equal(w.out.signo, SIGTERM);
+		ends(&w, true, false);
+		assert_state(w, leave ? ST_STOPPED : ST_STARTING);
+		assert_int_equal(w.life.restarts, 0);
+	}
+}
+
+static void
+a_wish_does_not_wait_for_one_that_finishes(void **state)
+{
+	static const enum life_input_kind kinds[] = { IN_WANT_DOWN, IN_BOUNCE };
+
+	(void)state;
+	for (int leave = 0; leave < 2; leave++) {
+		for (size_t i = 0; i < N_ELEMENTS(kinds); i++) {
+			struct world w = running();
+			bool back = kinds[i] == IN_BOUNCE && !leave;
+
+			finish(&w, leave != 0);
+			give(&w, kinds[i]);
+			assert_state(w, ST_STOPPING);
+			assert_int_equal(w.out.signo, SIGTERM);
+			assert_int_equal(w.life.deadline, w.now + 10 * S);
+			give(&w, IN_FINISHED); /* late */
+			ends(&w, true, false);
+			assert_state(w, back ? ST_STARTING : ST_STOPPED);
+		}
+	}
+}
+
+static void
+one_that_ends_while_it_finishes_has_done_as_asked(void **state)
+{
+	(void)state;
+	for (int leave = 0; leave < 2; leave++) {
+		struct world w = running();
+
+		finish(&w, leave != 0);
+		ends(&w, false, false);
+		assert_state(w, leave ? ST_STOPPED : ST_STARTING);
+		assert_int_equal(w.life.finishing, 0);
+	}
+}
+
+static void
+a_start_pardons_one_that_finishes_to_leave(void **state)
+{
+	struct world w = running();
+
+	(void)state;
+	finish(&w, true);
+	give(&w, IN_WANT_UP);
+	assert_state(w, ST_RUNNING);
+	assert_int_equal(w.out.actions, LIFE_FINISH);
+	assert_int_equal(w.life.finishing, 0);
+	/* One that is to be replaced is so still. */
+	finish(&w, false);
+	give(&w, IN_WANT_UP);
+	assert_int_equal(w.life.finishing, 1);
+	give(&w, IN_FINISHED);
+	assert_state(w, ST_STOPPING);
+}
+
+static void
+one_that_does_not_run_has_nothing_to_finish(void **state)
+{
+	struct world w = new_world();
+
+	(void)state;
+	give(&w, IN_WANT_UP);
+	give(&w, IN_SPAWNED);
+	finish(&w, true);
+	assert_state(w, ST_STOPPING);
+}
+
+static void
 a_late_empty_changes_nothing(void **state)
 {
 	struct world w = running();
@@ -672,6 +774,12 @@ main(void)
 		cmocka_unit_test(scope_tree_waits_for_the_descendants),
 		cmocka_unit_test(one_that_says_it_is_up_has_started),
 		cmocka_unit_test(a_hard_restart_kills_at_once),
+		cmocka_unit_test(one_that_finishes_is_stopped_when_it_has),
+		cmocka_unit_test(a_wish_does_not_wait_for_one_that_finishes),
+		cmocka_unit_test(
+		    one_that_ends_while_it_finishes_has_done_as_asked),
+		cmocka_unit_test(a_start_pardons_one_that_finishes_to_leave),
+		cmocka_unit_test(one_that_does_not_run_has_nothing_to_finish),
 		cmocka_unit_test(a_late_empty_changes_nothing),
 		cmocka_unit_test(new_rules_move_the_deadline),
 		cmocka_unit_test(

@@ -176,6 +176,7 @@ static void
 stopped(struct step *s)
 {
 	s->life->leaving = 0;
+	s->life->finishing = 0;
 	s->life->step = 0;
 	s->life->failures = 0;
 	s->life->level = 0;
@@ -214,6 +215,7 @@ static const struct row rows[] = {
 	{ IS(RUNNING),                                 ON_EXIT_AGAIN,   launch_again, ST_STARTING },
 	{ IS(RUNNING),                                 ON_EXIT_LATER,   delay,        ST_BACKOFF },
 	{ IS(RUNNING),                                 ON_EXIT_DONE,    nothing,      ST_EXITED },
+	{ IS(RUNNING),                                 ON_GONE,         stopped,      ST_STOPPED },
 
 	{ IS(STOPPING),                                ON_SPAWNED,      signal_step,  SAME },
 	{ IS(STOPPING),                                ON_NOT_SPAWNED,  stopped,      ST_STOPPED },
@@ -288,6 +290,9 @@ judge_exit(struct step *s)
 			    !s->in->no_exec;
 		return tree ? ON_GONE_LEAVING : ON_GONE;
 	}
+	/* It was to end anyhow. */
+	if (life->finishing)
+		return ON_GONE;
 	if (failed_start) {
 		/* start_retries tries after the first one. */
 		if (r->start_retries >= 0 &&
@@ -331,6 +336,25 @@ timer(struct step *s)
 		interpret(s, ON_TIMER);
 }
 
+/* A wish that comes meanwhile does not wait for its tasks. */
+static void
+finish(struct step *s)
+{
+	struct life *life = s->life;
+
+	if (s->in->leave) {
+		life->wanted = 0;
+		life->kick = 0;
+		life->bounce = 0;
+	} else if (!life->finishing) {
+		life->bounce = 1;
+	}
+	if (life->state != ST_RUNNING || life->finishing)
+		return;
+	life->finishing = 1;
+	s->out->actions |= LIFE_FINISH;
+}
+
 /* Raises UP or DOWN until wanted and actual agree or something has to end. */
 static void
 settle(struct step *s)
@@ -342,6 +366,8 @@ settle(struct step *s)
 	case ST_BACKOFF:
 	case ST_STARTING:
 	case ST_RUNNING:
+		if (life->finishing)
+			break;
 		if (!life->wanted) {
 			interpret(s, ON_DOWN);
 		} else if (life->bounce && life->state == ST_WAITING) {
@@ -375,9 +401,14 @@ static void
 feed(struct step *s)
 {
 	struct life *life = s->life;
+	bool leaving;
 
 	switch (s->in->kind) {
 	case IN_WANT_UP:
+		if (life->finishing && !life->wanted) {
+			life->finishing = 0;
+			s->out->actions |= LIFE_FINISH;
+		}
 		life->wanted = 1;
 		/* A start is also a pardon: failures are counted anew. */
 		if (life->state != ST_STARTING && life->state != ST_RUNNING) {
@@ -387,16 +418,27 @@ feed(struct step *s)
 		}
 		break;
 	case IN_WANT_DOWN:
+		life->finishing = 0;
 		life->wanted = 0;
 		life->kick = 0;
 		life->bounce = 0;
 		break;
 	case IN_BOUNCE:
+		leaving = life->finishing && !life->wanted;
+		life->finishing = 0;
+		if (leaving)
+			break; /* not to come back */
 		life->wanted = 1;
 		life->bounce = 1;
 		life->kick = 1;
 		life->failures = 0;
 		life->level = 0;
+		break;
+	case IN_FINISH:
+		finish(s);
+		break;
+	case IN_FINISHED:
+		life->finishing = 0;
 		break;
 	case IN_TURN:
 		if (life->state == ST_WAITING && life->wanted)
@@ -489,6 +531,7 @@ life_adopt(struct life *life, const struct rules *rules, int64_t started,
 	life->started = started;
 	life->step = 0;
 	life->leaving = 0;
+	life->finishing = 0;
 	out->changes[0].from = life->state;
 	out->changes[0].to = ST_RUNNING;
 	out->changes[0].event = ON_STARTED;

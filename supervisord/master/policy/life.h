@@ -61,17 +61,19 @@ struct life {
 	uint32_t failures;  /* failed starts in a row */
 	uint32_t level;     /* exponent of the next delay */
 	uint32_t surprises; /* events the table has no row for */
-	uint32_t pad;
-	int64_t deadline;  /* monotonic ns; 0: none */
-	int64_t started;   /* monotonic ns of the process's start */
-	int64_t since;     /* monotonic ns of the last change of state */
-	uint64_t restarts; /* by itself, not by a user */
+	uint32_t finishing; /* RUNNING: goes down when its tasks are done */
+	int64_t deadline;   /* monotonic ns; 0: none */
+	int64_t started;    /* monotonic ns of the process's start */
+	int64_t since;      /* monotonic ns of the last change of state */
+	uint64_t restarts;  /* by itself, not by a user */
 };
 
 enum life_input_kind {
 	IN_WANT_UP,   /* a user's or autostart's start */
 	IN_WANT_DOWN, /* a stop */
 	IN_BOUNCE,    /* a restart: down once, then up */
+	IN_FINISH,    /* down (leave), or a restart, when its tasks are done */
+	IN_FINISHED,  /* they are */
 	IN_TURN,      /* a waiting instance may start */
 	IN_SPAWNED,
 	IN_NOT_SPAWNED,
@@ -87,6 +89,7 @@ struct life_input {
 	bool turn;   /* a start need not wait (always true without a cap) */
 	double dice; /* 0 <= dice < 1, for the jitter */
 	bool hard;   /* IN_BOUNCE: by the last rung, SIGKILL, at once */
+	bool leave;  /* IN_FINISH: for good */
 	/* IN_EXIT */
 	bool success; /* the exit is one `exit_codes` takes for success */
 	bool no_exec; /* its command never ran */
@@ -98,7 +101,8 @@ enum life_action {
 	LIFE_SIGNAL = 2,    /* signo, to the process or its group */
 	LIFE_TREE = 4,      /* tree_signo to what it left; wants IN_EMPTY */
 	LIFE_TREE_KILL = 8, /* KILL what a crashed one left; no answer wanted */
-	LIFE_TIMER = 16     /* life.deadline has changed */
+	LIFE_TIMER = 16,    /* life.deadline has changed */
+	LIFE_FINISH = 32    /* life.finishing has changed: tasks, or none */
 };
 
 /* Transitions of one step, in order: a restart may make several. */
