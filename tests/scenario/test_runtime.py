@@ -434,6 +434,7 @@ class Loading(RuntimeCase):
         hand = Hand(self, [WORKER, "--module", path, "--threads", "2"], 2)
         self.assertEqual(hand.wait(), status, hand.stderr())
         self.assertIn(words, hand.stderr())
+        self.assertEqual(hand.socket.recv(1), b"", "it has said HELLO")
 
     def test_no_such_file(self):
         self.refused("/nonexistent/m.so", LOAD, "/nonexistent/m.so")

@@ -237,9 +237,11 @@ start(const struct options *o)
 	}
 	set_signals(o->module != NULL);
 	atexit(at_exit);
-	if (o->fd >= 0)
+	r = threads_start();
+	/* Only now: who says HELLO is started, and can do its tasks. */
+	if (r == 0 && o->fd >= 0)
 		say_hello(o);
-	return threads_start();
+	return r;
 }
 
 int

@@ -1,6 +1,7 @@
 #include "workers/runtime/thread.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +15,8 @@
 #define STACK_SIZE (1U << 20)
 /* Wide enough for a frame of some size to end in it. */
 #define GUARD_SIZE (64U << 10)
+
+static sem_t begun; /* threads whose thread_begin has succeeded */
 
 /* A handler that forked and returned in the child has ended that child. */
 static void
@@ -82,6 +85,7 @@ thread_main(void *arg)
 	r = t->engine->thread_begin(t);
 	if (r != 0)
 		link_die(r, "thread %u cannot begin", t->index);
+	sem_post(&begun);
 	while (link_next(t, &work)) {
 		if (work.job != NULL)
 			do_task(t, work.job);
@@ -93,12 +97,26 @@ thread_main(void *arg)
 	return NULL;
 }
 
+/* One that can't begin ends the process. */
+static void
+await_all(void)
+{
+	for (unsigned i = 0; i < the_link.count; i++) {
+		while (sem_wait(&begun) < 0 && errno == EINTR)
+			;
+	}
+}
+
 int
 threads_start(void)
 {
 	pthread_attr_t attr;
 	int r;
 
+	if (sem_init(&begun, 0, 0) < 0) {
+		log_error("cannot start: %s", strerror(errno));
+		return EXIT_MEMORY;
+	}
 	r = pthread_attr_init(&attr);
 	if (r == 0)
 		r = pthread_attr_setstacksize(&attr, STACK_SIZE + GUARD_SIZE);
@@ -111,6 +129,7 @@ threads_start(void)
 	}
 	if (r == 0) {
 		pthread_attr_destroy(&attr);
+		await_all();
 		return 0;
 	}
 	log_error("cannot make %u threads: %s", the_link.count, strerror(r));
