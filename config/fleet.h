@@ -57,7 +57,9 @@ struct rules {
 	uint8_t exit_codes[FLEET_EXIT_CODES];
 	unsigned exit_codes_count;
 	int64_t start_seconds;
-	int start_retries; /* -1: never gives up */
+	int64_t start_timeout; /* 0: none */
+	bool announces;        /* started when it says so, by a HELLO */
+	int start_retries;     /* -1: never gives up */
 	struct backoff backoff;
 	struct stop_step stop[FLEET_STOP_STEPS]; /* always ends with SIGKILL */
 	unsigned stop_count;

@@ -234,6 +234,7 @@ read_element(struct loading *l, const config_setting_t *s, const char *name,
 		err = fail(l, s, "command or module is missing");
 	if (!l->nomem && hybrid_check(l, &own, &all, w) < 0)
 		err = -EINVAL;
+	w->rules.announces = w->hybrid;
 	if (err == 0)
 		err = check_worker(g, w);
 	return err;

@@ -175,6 +175,14 @@ hand_ask_relief(const struct hand *h)
 }
 
 void
+hand_tell_up(const struct hand *h)
+{
+	struct msg_slot slot = { h->slot, h->gen };
+
+	peer_send(&h->broker->master, MSG_HAND_UP, &slot, NULL, 0, -1);
+}
+
+void
 hand_ask(struct hand *h, enum replace_how how, const char *fmt, ...)
 {
 	struct conn_in *in = h->in;
@@ -187,7 +195,7 @@ hand_ask(struct hand *h, enum replace_how how, const char *fmt, ...)
 	va_end(ap);
 	in->asked = (uint8_t)(1 + how);
 	log_info("%s: %s: %s", h->name,
-	    how == REPLACE_KILL ? "to be killed" : "to be replaced", in->why);
+	    how == REPLACE_DRAIN ? "to be replaced" : "to be killed", in->why);
 	send_ask(h);
 	hand_update(h);
 }
@@ -212,7 +220,7 @@ hand_broke(struct hand *h, const char *fmt, ...)
 	in->out_at = 0;
 	broker_event(h->broker, h->name, "task",
 	    "it broke the worker protocol (%s): it is killed", words);
-	hand_ask(h, REPLACE_KILL, "it broke the worker protocol: %s", words);
+	hand_ask(h, REPLACE_BROKEN, "it broke the worker protocol: %s", words);
 	hand_update(h);
 }
 
@@ -223,6 +231,8 @@ hands_master_up(struct broker *b)
 
 	HASH_ITER(hh, b->hands->table, h, tmp)
 	{
+		if (h->up && !h->in->exited)
+			hand_tell_up(h);
 		if ((h->in->relief_said || h->in->adopted) && !h->in->exited)
 			hand_ask_relief(h);
 		if (h->in->asked != 0 && !h->in->exited)
@@ -460,6 +470,9 @@ hands_stopping(struct broker *b, const struct msg_stopping *m)
 		hand_say(h, WIRE_DRAIN, 0);
 	}
 	hand_update(h);
+	/* It may have been up before the master knew of it. */
+	if (m->stopping == STOPPING_NOT && h->up && !h->in->exited)
+		hand_tell_up(h);
 	if (h->in->finishing)
 		hand_finish(h);
 	if (limit_is_set(&h->in->judgment))

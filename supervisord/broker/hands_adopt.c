@@ -113,8 +113,7 @@ hand_hello(struct hand *h, const char *text, size_t size)
 	log_debug("%s: up, threads %u, prefetch %u", h->name, h->threads,
 	    h->prefetch);
 	/* Before it is given a task: it may crash by the first. */
-	peer_send(&h->broker->master, MSG_HAND_UP,
-	    &(struct msg_slot){ h->slot, h->gen }, NULL, 0, -1);
+	hand_tell_up(h);
 	core_hand_up(h->broker, h);
 	hand_update(h);
 	return true;

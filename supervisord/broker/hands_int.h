@@ -101,6 +101,8 @@ void hand_poll_room(struct hand *h, bool full);
 /* Tells the core if it may be given tasks, when that has changed. */
 void hand_update(struct hand *h);
 void hand_free(struct hand *h);
+/* The master is told that it has said HELLO. */
+void hand_tell_up(const struct hand *h);
 /* The master is asked to end it. */
 void hand_ask(struct hand *h, enum replace_how how, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -331,6 +331,7 @@ drive_launched(struct master *m, const struct msg_launched *msg)
 	row->start_ticks = procfs_start_ticks(msg->pid);
 	it->hard = false;
 	recycle_started(m, it);
+	to_broker_launched(m, it);
 	feed(m, it, &in, &nobody);
 	record_instance(m, it);
 }
@@ -484,6 +485,15 @@ drive_ready(struct master *m, uint32_t slot, uint32_t gen)
 }
 
 void
+drive_heard(struct master *m, struct instance *it)
+{
+	struct life_input in = { .kind = IN_HEARD };
+
+	if (it->row->life.state == ST_STARTING)
+		feed(m, it, &in, &nobody);
+}
+
+void
 drive_finished(struct master *m, uint32_t slot, uint32_t gen)
 {
 	struct instance *it = crew_by_slot(&m->crew, slot, gen);
@@ -503,10 +513,15 @@ drive_timer(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)loop;
 	(void)events;
 	/* Policy takes no notice of a timer that is early. */
-	if (clock_mono() < it->row->life.deadline)
+	if (clock_mono() < it->row->life.deadline) {
 		set_timer(m, it);
-	else
-		feed(m, it, &in, &nobody);
+		return;
+	}
+	in.deaf = !to_broker_is_there(m);
+	if (it->row->life.state == ST_STARTING && !in.deaf &&
+	    instance_rules(it)->announces)
+		recycle_late(it);
+	feed(m, it, &in, &nobody);
 }
 
 void

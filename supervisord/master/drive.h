@@ -41,6 +41,9 @@ void drive_exited(struct master *m, const struct msg_child *msg);
 void drive_empty(struct master *m, uint32_t slot, uint32_t gen);
 void drive_ready(struct master *m, uint32_t slot, uint32_t gen);
 
+/* The broker is there, and will hear when it is ready. */
+void drive_heard(struct master *m, struct instance *it);
+
 /* The broker: it has none of its tasks left. */
 void drive_finished(struct master *m, uint32_t slot, uint32_t gen);
 

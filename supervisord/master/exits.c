@@ -218,7 +218,9 @@ instance_reason(const struct instance *it, char *out, size_t size)
 	case ST_STARTING:
 		snprintf(out, size, "%s",
 		    row->life.launching ? "being launched"
-					: "not up for start_seconds yet");
+		    : instance_rules(it)->announces
+			? "it has not said yet what it can do"
+			: "not up for start_seconds yet");
 		break;
 	case ST_RUNNING:
 		if (row->life.finishing)

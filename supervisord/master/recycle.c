@@ -33,18 +33,24 @@ forget_due(struct instance *it)
 }
 
 static void
-replace(struct master *m, struct instance *it, const char *kind,
-    const char *why, bool kill)
+note(struct master *m, struct instance *it, const char *kind, const char *why)
 {
-	const struct life *life = &it->row->life;
-	const struct rules *rules = instance_rules(it);
-
 	free(it->note);
 	it->note = strdup(why);
 	it->note_pid = it->row->pid;
 	record_event(m, it->row->name, kind, why, &nobody);
 	log_info(
 	    "%s: pid %d is replaced: %s", it->row->name, it->row->pid, why);
+}
+
+static void
+replace(struct master *m, struct instance *it, const char *kind,
+    const char *why, bool kill)
+{
+	const struct life *life = &it->row->life;
+	const struct rules *rules = instance_rules(it);
+
+	note(m, it, kind, why);
 	if (life->state == ST_STOPPING) {
 		/* It is being ended anyhow; what it waits for has no sense. */
 		if (kill)
@@ -70,6 +76,33 @@ recycle_replace(
 {
 	if (it->row->life.alive)
 		replace(m, it, "replace", why, kill);
+}
+
+void
+recycle_late(struct instance *it)
+{
+	char text[UNITS_TEXT], why[128];
+
+	units_format_duration(
+	    instance_rules(it)->start_timeout, text, sizeof text);
+	snprintf(why, sizeof why,
+	    "in %s it has not said what it can do (start_timeout)", text);
+	free(it->note);
+	it->note = strdup(why);
+	it->note_pid = it->row->pid;
+}
+
+void
+recycle_broken(struct master *m, struct instance *it, const char *why)
+{
+	if (!it->row->life.alive)
+		return;
+	note(m, it, "replace", why);
+	if (it->row->life.state == ST_STOPPING)
+		drive_kill(m, it);
+	else
+		drive_signal(
+		    m, it, SIGKILL, instance_rules(it)->scope == SCOPE_GROUP);
 }
 
 /* --- one of a worker at a time -------------------------------------------- */

@@ -39,4 +39,11 @@ void recycle_settings(struct master *m, struct team *team);
 void recycle_replace(
     struct master *m, struct instance *it, const char *why, bool kill);
 
+/* Its process is killed as it has not become ready within start_timeout. */
+void recycle_late(struct instance *it);
+
+/* Its process is of no use and is killed: it has crashed, and comes back as
+ * after a crash. */
+void recycle_broken(struct master *m, struct instance *it, const char *why);
+
 #endif

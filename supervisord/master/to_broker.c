@@ -295,6 +295,9 @@ replace(struct master *m, const struct msg *msg)
 	case REPLACE_KILL:
 		recycle_replace(m, it, why, true);
 		break;
+	case REPLACE_BROKEN:
+		recycle_broken(m, it, why);
+		break;
 	case REPLACE_SOON:
 	case REPLACE_NOT:
 		relief_drains(m, it, r->how == REPLACE_SOON);
@@ -383,6 +386,19 @@ say(struct to_broker *b, const struct instance *it, enum stopping_how how)
 	peer_send(&b->peer, MSG_STOPPING, &msg, NULL, 0, -1);
 }
 
+bool
+to_broker_is_there(const struct master *m)
+{
+	return m->broker != NULL && m->broker->peer.fd >= 0;
+}
+
+void
+to_broker_launched(struct master *m, const struct instance *it)
+{
+	if (m->broker != NULL && it->row->hybrid)
+		say(m->broker, it, STOPPING_NOT);
+}
+
 void
 to_broker_stopping(struct master *m, const struct instance *it)
 {
@@ -442,6 +458,7 @@ to_broker_connect(struct master *m, int pid)
 
 		if (!it->row->hybrid || !it->row->life.alive || it->hard)
 			continue;
+		drive_heard(m, it);
 		/* Where memory was lost, what an earlier master has said of it
 		 * may be wrong. */
 		if (how != STOPPING_NOT || m->broker_unsure)

@@ -30,6 +30,13 @@ void to_broker_write_config(const struct master *m, struct buf *b);
 /* A broker has started: gives it a channel, and says who is being stopped. */
 void to_broker_connect(struct master *m, int pid);
 
+/* It is there, and hears what workers say. */
+bool to_broker_is_there(const struct master *m);
+
+/* A hybrid instance has a process: should that have said HELLO before this
+ * master knew of it, the broker says so again. */
+void to_broker_launched(struct master *m, const struct instance *it);
+
 /* Before the first signal: the instance's end is no crash. */
 void to_broker_stopping(struct master *m, const struct instance *it);
 

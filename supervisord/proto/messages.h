@@ -254,7 +254,8 @@ enum replace_how {
 	REPLACE_DRAIN = 0, /* by its stop ladder, when another is up for it */
 	REPLACE_KILL = 1,  /* at once, by SIGKILL */
 	REPLACE_SOON = 2,  /* not yet; but it takes no more tasks */
-	REPLACE_NOT = 3    /* that was taken back */
+	REPLACE_NOT = 3,   /* that was taken back */
+	REPLACE_BROKEN = 4 /* at once, by SIGKILL: as if it had crashed */
 };
 
 struct msg_replace {

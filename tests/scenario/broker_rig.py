@@ -255,7 +255,7 @@ class Rig:
         with self.lock:
             if number == REPLACE:
                 asked = struct.unpack("=III", body[:12]) + (text,)
-                (self.replaces if asked[2] < 2 else self.reliefs).append(asked)
+                (self.replaces if asked[2] not in (2, 3) else self.reliefs).append(asked)
             elif number == QUEUE_EVENT:
                 self.events.append((body[:80].rstrip(b"\0").decode(), text))
             elif number == SCALE:

@@ -726,7 +726,7 @@ class Nonsense(Case):
         worker, other = rig.worker("w:0"), rig.worker("w:1")
         speak(worker)
         slot, _gen, how, why = eventually(lambda: rig.replaces)[0]
-        self.assertEqual((slot, how), (worker.slot, 1))
+        self.assertEqual((slot, how), (worker.slot, 4))
         self.assertIn(what, why)
         other.hello()
         client = self.client(rig)

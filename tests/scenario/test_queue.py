@@ -488,10 +488,9 @@ class Crashes(Queue):
         self.assertEqual(self.ended(sup, self.submit(sup, "w", "echo"))["state"], "done")
 
     def test_a_worker_that_breaks_the_protocol(self):
-        sup = self.fleet(w=script(
-            "test -e @D/once || { : > @D/once; echo '{\"done\":77,\"result\":1}' >&$WORKER_FD; }; "
-            "exec sleep 3600") + QUICK + "tasks: { };")
-        eventually(lambda: os.path.exists(os.path.join(sup.dir, "once")))
+        sup = self.supervisord(fleet(w=script(
+            "test -e @D/once || { : > @D/once; echo '{\"done\":77,\"result\":1}' >&$WORKER_FD; exec sleep 3600; }; "
+            "echo '{\"hello\":1}' >&$WORKER_FD; exec sleep 3600") + QUICK + "tasks: { };"))
         sup.wait_log(r"w:0.*broke the worker protocol")
         sup.wait_running()
         self.assertIn("protocol", sup.ctl_ok("events"))

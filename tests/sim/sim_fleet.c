@@ -122,7 +122,7 @@ give(struct world *w, enum life_input_kind kind, bool success, bool no_exec)
 {
 	static const char *const names[] = { "up", "down", "bounce", "finish",
 		"finished", "turn", "spawned", "not spawned", "exit", "empty",
-		"ready", "timer" };
+		"ready", "heard", "timer" };
 	_Static_assert(N_ELEMENTS(names) == IN_TIMER + 1, "one name each");
 	struct life_input in = {
 		.kind = kind,

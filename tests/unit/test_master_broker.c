@@ -83,12 +83,26 @@ say(struct rig *r, int fd, enum msg_type type, const void *body,
 		ev_run(r->m->loop, EVRUN_NOWAIT);
 }
 
+/* The next message that is more than the greeting of a new process; 0: none.
+ */
+static int
+next_word(int fd, struct msg *msg)
+{
+	int r;
+
+	do
+		r = channel_receive(fd, msg);
+	while (r == 1 && msg->type == MSG_STOPPING &&
+	       msg->u.STOPPING.stopping == STOPPING_NOT);
+	return r;
+}
+
 static void
 expect_said(int fd, uint32_t slot, enum stopping_how how)
 {
 	struct msg msg;
 
-	assert_int_equal(channel_receive(fd, &msg), 1);
+	assert_int_equal(next_word(fd, &msg), 1);
 	assert_int_equal(msg.type, MSG_STOPPING);
 	assert_int_equal(msg.u.STOPPING.slot, slot);
 	assert_int_equal(msg.u.STOPPING.gen, 1);
@@ -125,7 +139,7 @@ expect_told(int fd, uint32_t slot, const char *text)
 {
 	struct msg msg;
 
-	assert_int_equal(channel_receive(fd, &msg), 1);
+	assert_int_equal(next_word(fd, &msg), 1);
 	assert_int_equal(msg.type, MSG_EXIT_TOLD);
 	assert_int_equal(msg.u.EXIT_TOLD.slot, slot);
 	assert_int_equal(msg.tail_size, strlen(text));
@@ -137,7 +151,7 @@ expect_nothing(int fd)
 {
 	struct msg msg;
 
-	assert_int_equal(channel_receive(fd, &msg), -EAGAIN);
+	assert_int_equal(next_word(fd, &msg), -EAGAIN);
 }
 
 static void

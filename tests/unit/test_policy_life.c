@@ -111,6 +111,7 @@ static const struct {
 	{ ST_STARTING, ON_SPAWNED,      ST_STARTING },
 	{ ST_STARTING, ON_NOT_SPAWNED,  ST_BACKOFF },
 	{ ST_STARTING, ON_STARTED,      ST_RUNNING },
+	{ ST_STARTING, ON_TIMER,        ST_STARTING },
 	{ ST_STARTING, ON_FAILED,       ST_BACKOFF },
 	{ ST_STARTING, ON_GAVE_UP,      ST_FATAL },
 	{ ST_RUNNING,  ON_DOWN,         ST_STOPPING },
@@ -561,6 +562,69 @@ one_that_says_it_is_up_has_started(void **state)
 	assert_int_equal(w.life.surprises, 0);
 }
 
+static struct world
+announcing(void)
+{
+	struct world w = new_world();
+
+	w.rules.announces = true;
+	w.rules.start_seconds = 0;
+	w.rules.start_timeout = 60 * S;
+	give(&w, IN_WANT_UP);
+	give(&w, IN_SPAWNED);
+	assert_state(w, ST_STARTING);
+	return w;
+}
+
+static void
+one_that_is_to_say_so_is_not_started_before(void **state)
+{
+	struct world w = announcing();
+
+	(void)state;
+	pass(&w, 59 * S);
+	assert_state(w, ST_STARTING);
+	give(&w, IN_READY);
+	assert_state(w, ST_RUNNING);
+	assert_int_equal(w.life.deadline, 0);
+}
+
+static void
+one_that_does_not_say_so_in_time_has_failed(void **state)
+{
+	struct world w = announcing();
+
+	(void)state;
+	pass(&w, 60 * S);
+	assert_state(w, ST_STARTING);
+	assert_true(w.out.actions & LIFE_SIGNAL);
+	assert_int_equal(w.out.signo, SIGKILL);
+	ends(&w, false, false);
+	assert_state(w, ST_BACKOFF);
+	assert_int_equal(w.life.failures, 1);
+}
+
+static void
+time_in_which_nobody_hears_it_does_not_count(void **state)
+{
+	struct world w = announcing();
+	struct life_input deaf = {
+		.kind = IN_TIMER, .now = w.now + 60 * S, .deaf = true
+	};
+
+	(void)state;
+	life_step(&w.life, &w.rules, &deaf, &w.out);
+	assert_false(w.out.actions & LIFE_SIGNAL);
+	assert_int_equal(w.life.deadline, 0);
+	w.now += 3600 * S;
+	give(&w, IN_HEARD);
+	assert_int_equal(w.life.deadline, w.now + 60 * S);
+	give(&w, IN_READY);
+	give(&w, IN_HEARD);
+	assert_state(w, ST_RUNNING);
+	assert_int_equal(w.life.deadline, 0);
+}
+
 static void
 a_hard_restart_kills_at_once(void **state)
 {
@@ -773,6 +837,9 @@ main(void)
 		cmocka_unit_test(a_start_pardons_a_fatal_one),
 		cmocka_unit_test(scope_tree_waits_for_the_descendants),
 		cmocka_unit_test(one_that_says_it_is_up_has_started),
+		cmocka_unit_test(one_that_is_to_say_so_is_not_started_before),
+		cmocka_unit_test(one_that_does_not_say_so_in_time_has_failed),
+		cmocka_unit_test(time_in_which_nobody_hears_it_does_not_count),
 		cmocka_unit_test(a_hard_restart_kills_at_once),
 		cmocka_unit_test(one_that_finishes_is_stopped_when_it_has),
 		cmocka_unit_test(a_wish_does_not_wait_for_one_that_finishes),

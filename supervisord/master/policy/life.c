@@ -89,7 +89,23 @@ relaunch(struct step *s)
 static void
 await_start(struct step *s)
 {
-	set_deadline(s, s->in->now + s->rules->start_seconds);
+	if (!s->rules->announces)
+		set_deadline(s, s->in->now + s->rules->start_seconds);
+	else if (s->rules->start_timeout > 0)
+		set_deadline(s, s->in->now + s->rules->start_timeout);
+	else
+		set_deadline(s, 0);
+}
+
+/* It is killed, and that is its failed start. */
+static void
+too_late(struct step *s)
+{
+	set_deadline(s, 0);
+	if (s->in->deaf)
+		return; /* IN_HEARD gives it its time again */
+	s->out->actions |= LIFE_SIGNAL;
+	s->out->signo = SIGKILL;
 }
 
 /* A delay d of the ladder initial, initial * factor, ... max, times 1 +-
@@ -209,6 +225,7 @@ static const struct row rows[] = {
 	{ IS(STARTING),                                ON_SPAWNED,      await_start,  SAME },
 	{ IS(STARTING),                                ON_NOT_SPAWNED,  delay,        ST_BACKOFF },
 	{ IS(STARTING),                                ON_STARTED,      nothing,      ST_RUNNING },
+	{ IS(STARTING),                                ON_TIMER,        too_late,     SAME },
 	{ IS(STARTING) | IS(RUNNING),                  ON_FAILED,       fail,         ST_BACKOFF },
 	{ IS(STARTING) | IS(RUNNING),                  ON_GAVE_UP,      give_up,      ST_FATAL },
 
@@ -330,7 +347,7 @@ timer(struct step *s)
 		return;
 	if (s->life->state == ST_BACKOFF)
 		interpret(s, s->in->turn ? ON_UP : ON_WAIT);
-	else if (s->life->state == ST_STARTING)
+	else if (s->life->state == ST_STARTING && !s->rules->announces)
 		interpret(s, ON_STARTED);
 	else
 		interpret(s, ON_TIMER);
@@ -449,7 +466,8 @@ feed(struct step *s)
 		life->alive = 1;
 		life->started = s->in->now;
 		interpret(s, ON_SPAWNED);
-		if (life->state == ST_STARTING && s->rules->start_seconds == 0)
+		if (life->state == ST_STARTING && !s->rules->announces &&
+		    s->rules->start_seconds == 0)
 			interpret(s, ON_STARTED);
 		break;
 	case IN_NOT_SPAWNED:
@@ -468,6 +486,11 @@ feed(struct step *s)
 	case IN_READY:
 		if (life->state == ST_STARTING && life->alive)
 			interpret(s, ON_STARTED);
+		break;
+	case IN_HEARD:
+		if (life->state == ST_STARTING && life->alive &&
+		    s->rules->announces)
+			await_start(s);
 		break;
 	case IN_TIMER:
 		timer(s);
@@ -504,7 +527,9 @@ life_rules_changed(struct life *life, const struct rules *rules, int64_t now,
 	memset(out, 0, sizeof *out);
 	if (life->step >= rules->stop_count)
 		life->step = (uint8_t)(rules->stop_count - 1);
-	if (life->state == ST_STARTING && life->alive) {
+	if (life->state == ST_STARTING && life->alive && rules->announces) {
+		await_start(&s);
+	} else if (life->state == ST_STARTING && life->alive) {
 		set_deadline(
 		    &s, MAX_OF(life->started + rules->start_seconds, 1));
 	} else if (life->state == ST_STOPPING && life->deadline != 0) {

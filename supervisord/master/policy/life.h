@@ -80,6 +80,7 @@ enum life_input_kind {
 	IN_EXIT,
 	IN_EMPTY,
 	IN_READY, /* it says itself that it is up */
+	IN_HEARD, /* it can be heard to say so, from now on */
 	IN_TIMER
 };
 
@@ -90,6 +91,7 @@ struct life_input {
 	double dice; /* 0 <= dice < 1, for the jitter */
 	bool hard;   /* IN_BOUNCE: by the last rung, SIGKILL, at once */
 	bool leave;  /* IN_FINISH: for good */
+	bool deaf;   /* IN_TIMER: it could not be heard to be up */
 	/* IN_EXIT */
 	bool success; /* the exit is one `exit_codes` takes for success */
 	bool no_exec; /* its command never ran */
