@@ -31,6 +31,19 @@ broker_pool(const struct broker *b, const char *worker)
 	    worker, b->pools, b->pools_count, sizeof *b->pools, by_name);
 }
 
+/* For the history, by way of the master; the size is set here. */
+static void
+tell_event(struct broker *b, struct waiting *w)
+{
+	w->size = (uint32_t)strlen(w->words) + 1;
+	if (b->master.fd >= 0)
+		peer_send(&b->master, MSG_QUEUE_EVENT, &w->event, w->words,
+		    w->size, -1);
+	else if (b->events.size + sizeof *w <= EVENTS_MAX &&
+		 buf_reserve(&b->events, sizeof *w))
+		buf_add(&b->events, w, sizeof *w);
+}
+
 void
 broker_event(
     struct broker *b, const char *name, const char *kind, const char *fmt, ...)
@@ -43,14 +56,52 @@ broker_event(
 	va_start(ap, fmt);
 	vsnprintf(w.words, sizeof w.words, fmt, ap);
 	va_end(ap);
-	w.size = (uint32_t)strlen(w.words) + 1;
 	log_info("%s%s%s", name, name[0] != '\0' ? ": " : "", w.words);
+	tell_event(b, &w);
+}
+
+/* --- the stores' health --------------------------------------------------- */
+
+bool
+broker_health(const struct broker *b, char *words, size_t size)
+{
+	bool far = b->shared != NULL && b->shared_words[0] != '\0';
+	int n =
+	    snprintf(words, size, "%s", b->store_well ? "" : b->store_words);
+
+	if (far && n >= 0 && (size_t)n < size)
+		snprintf(words + n, size - (size_t)n,
+		    "%sthe shared store %s now: %s: %s", n > 0 ? "; " : "",
+		    b->shared_well ? "takes no new tasks" : "can't be used",
+		    b->shared_name, b->shared_words);
+	return b->store_well && !far;
+}
+
+static void
+tell_health(struct broker *b)
+{
+	char words[512];
+
+	broker_health(b, words, sizeof words);
 	if (b->master.fd >= 0)
-		peer_send(
-		    &b->master, MSG_QUEUE_EVENT, &w.event, w.words, w.size, -1);
-	else if (b->events.size + sizeof w <= EVENTS_MAX &&
-		 buf_reserve(&b->events, sizeof w))
-		buf_add(&b->events, &w, sizeof w);
+		peer_send(&b->master, MSG_QUEUE_HEALTH, NULL, words,
+		    strlen(words) + 1, -1);
+}
+
+void
+broker_health_news(struct broker *b, bool well, const char *words)
+{
+	struct waiting w = { .event.kind = "queue" };
+
+	tell_health(b);
+	if (words[0] == '\0')
+		return;
+	snprintf(w.words, sizeof w.words, "%s", words);
+	if (well)
+		log_info("%s", words);
+	else
+		log_error("%s", words);
+	tell_event(b, &w);
 }
 
 void
@@ -64,6 +115,7 @@ broker_master_up(struct broker *b)
 		    &b->master, MSG_QUEUE_EVENT, &w.event, w.words, w.size, -1);
 	}
 	buf_done(&b->events);
+	tell_health(b);
 }
 
 void

@@ -146,6 +146,13 @@ const struct pool_config *broker_pool(
 void broker_event(struct broker *b, const char *name, const char *kind,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/* What is wrong with the stores, for people; true: "", they are well. */
+bool broker_health(const struct broker *b, char *words, size_t size);
+
+/* It has changed: the master is told, and the words, where there are any, are
+ * logged and kept in the history. */
+void broker_health_news(struct broker *b, bool well, const char *words);
+
 /* Asks the master for so many instances of a worker. */
 void broker_scale(
     struct broker *b, const char *worker, uint32_t instances, const char *why);

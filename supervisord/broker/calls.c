@@ -108,15 +108,12 @@ fail(struct call *c, int code, const char *name, const char *words)
 void
 call_fail(struct call *c, enum queue_error e, const char *fmt, ...)
 {
-	const struct broker *b = c->b;
 	char words[1024];
 	va_list ap;
 
-	if (fmt == NULL && e == QERR_STORE && b->store_well &&
-	    b->shared != NULL && b->shared_words[0] != '\0') {
-		call_fail(c, e, "the shared store %s now: %s: %s",
-		    b->shared_well ? "takes no new tasks" : "can't be used",
-		    b->shared_name, b->shared_words);
+	if (fmt == NULL && e == QERR_STORE &&
+	    !broker_health(c->b, words, sizeof words)) {
+		fail(c, queue_error_code(e), queue_error_name(e), words);
 		return;
 	}
 	if (fmt == NULL) {

@@ -50,13 +50,12 @@ health(void *arg, bool well, const char *words)
 {
 	struct broker *b = arg;
 
-	if (words[0] != '\0')
-		broker_event(b, "", "queue", "%s", words);
-	else if (well && b->store_words[0] != '\0')
-		broker_event(b, "", "queue", "the task store is well again");
+	if (words[0] == '\0' && well && b->store_words[0] != '\0')
+		words = "the task store is well again";
 	b->store_well = well;
 	snprintf(
 	    b->store_words, sizeof b->store_words, "%s", well ? "" : words);
+	broker_health_news(b, well, words);
 	/* What it holds is not what this broker knows: the next one reads it.
 	 */
 	if (well && (b->store_unread || store_stale(b->store))) {

@@ -29,17 +29,15 @@ health(void *arg, bool well, const char *words)
 	struct broker *b = arg;
 	bool same =
 	    well == b->shared_well && strcmp(words, b->shared_words) == 0;
+	char text[512];
 
 	if (same)
 		return;
-	if (words[0] != '\0')
-		broker_event(b, "", "queue", "the shared store %s: %s",
-		    b->shared_name, words);
-	else
-		broker_event(b, "", "queue", "the shared store %s is well",
-		    b->shared_name);
 	b->shared_well = well;
 	snprintf(b->shared_words, sizeof b->shared_words, "%s", words);
+	snprintf(text, sizeof text, "the shared store %s%s%s", b->shared_name,
+	    words[0] != '\0' ? ": " : " is well", words);
+	broker_health_news(b, words[0] == '\0', text);
 }
 
 static void

@@ -261,6 +261,7 @@ request(struct msg *m)
 	case MSG_REPLACE:
 	case MSG_SCALE:
 	case MSG_QUEUE_EVENT:
+	case MSG_QUEUE_HEALTH:
 	case MSG_HAND_UP:
 	case MSG_HAND_IDLE:
 	case MSG_PIPE:

@@ -41,7 +41,8 @@ struct to_broker {
 	struct peer peer;
 	struct list told; /* oldest first */
 	unsigned told_count;
-	ev_timer timer; /* for the oldest that is not ready */
+	ev_timer timer;   /* for the oldest that is not ready */
+	char health[512]; /* of its stores, in words; "": well */
 };
 
 /* --- what it is to know --------------------------------------------------- */
@@ -331,6 +332,14 @@ queue_event(struct master *m, const struct msg *msg)
 	    m, e->name[0] != '\0' ? e->name : NULL, kind, words, &nobody);
 }
 
+const char *
+to_broker_health(const struct master *m)
+{
+	return m->broker != NULL && m->broker->health[0] != '\0'
+		   ? m->broker->health
+		   : NULL;
+}
+
 static void
 receive(void *arg, struct msg *msg)
 {
@@ -355,6 +364,10 @@ receive(void *arg, struct msg *msg)
 	case MSG_QUEUE_EVENT:
 		queue_event(b->m, msg);
 		break;
+	case MSG_QUEUE_HEALTH:
+		snprintf(b->health, sizeof b->health, "%.*s",
+		    (int)msg->tail_size, msg->tail);
+		break;
 	default:
 		log_error("unexpected %s from the broker", msg_name(msg->type));
 	}
@@ -370,6 +383,7 @@ gone(void *arg, const char *why)
 {
 	struct to_broker *b = arg;
 
+	b->health[0] = '\0';
 	if (b->m->phase == PHASE_STOPPING || !b->m->broker_wanted)
 		return;
 	log_warn("the broker is gone (%s): waiting for the next one; tasks "

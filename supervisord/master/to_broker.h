@@ -37,6 +37,9 @@ bool to_broker_is_there(const struct master *m);
  * master knew of it, the broker says so again. */
 void to_broker_launched(struct master *m, const struct instance *it);
 
+/* What is wrong with the task store, as the broker says; NULL: nothing. */
+const char *to_broker_health(const struct master *m);
+
 /* Before the first signal: the instance's end is no crash. */
 void to_broker_stopping(struct master *m, const struct instance *it);
 

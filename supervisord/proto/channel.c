@@ -224,6 +224,7 @@ texts_end(const struct msg *msg)
 		return tail && ENDS(msg->u.QUEUE_EVENT.name) &&
 		       ENDS(msg->u.QUEUE_EVENT.kind);
 	case MSG_REPLACE:
+	case MSG_QUEUE_HEALTH:
 		return tail;
 	case MSG_BROKER_UP:
 	case MSG_BROKER_WANTED:

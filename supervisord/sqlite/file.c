@@ -53,8 +53,8 @@ file_words(sqlite3 *sql, int rc, char *words, size_t size)
 							 : "input/output error";
 		break;
 	case SQLITE_CANTOPEN:
-		text = error != 0 ? open_words(sql, error)
-				  : "it can't be opened";
+		text =
+		    error != 0 ? open_words(sql, error) : "it can't be opened";
 		break;
 	default:
 		text = sql != NULL ? sqlite3_errmsg(sql) : sqlite3_errstr(rc);

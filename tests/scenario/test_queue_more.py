@@ -127,6 +127,29 @@ class Disk(test_queue.Queue):
         self.assertEqual(self.task(sup, first)["state"], "done")
 
 
+    def test_full(self):
+        sup, path = self.disk()
+        sup.start()
+        sup.wait_running()
+        sup.ctl_ok("pause", "w")
+        driver.fill(path + "/filler")
+        large = json.dumps("x" * 100000)
+        refusal = eventually(lambda: sup.ctl("submit", "w", "echo", large)[2], what="submit is refused")
+        self.assertIn("disk full", refusal)
+        for _ in range(5):
+            self.assertIn("disk full", sup.ctl("submit", "w", "echo", large)[2])
+        self.assertIn("disk full", json.loads(sup.ctl_ok("queue", "w", "--json"))[0]["store"])
+        for command in (["info"], ["status"], ["why", "w:0"], ["queue"]):
+            _status, out, err = sup.ctl(*command)
+            self.assertIn("the task store is broken: disk full", out + err, command)
+        self.assertRegex(sup.log(), r"error.*the task store is broken: disk full")
+        os.unlink(path + "/filler")
+        eventually(lambda: not sup.info()["notes"], what="info has nothing to note any more")
+        self.assertEqual(sup.log().count("the task store is well again"), 1)
+        sup.ctl_ok("resume", "w")
+        self.assertEqual(self.ended(sup, self.submit(sup, "w", "echo", "1"))["state"], "done")
+
+
 class Threads(test_queue.Queue):
     """status --threads."""
 

@@ -38,6 +38,7 @@ static struct disk {
 	size_t count, room;
 	int fail_syncs, fail_writes; /* so many of the log's, from now on */
 	int pass_syncs;              /* so many are well before that */
+	int opens;                   /* of the database, by anybody */
 } disk = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 struct disk_file {
@@ -87,6 +88,17 @@ disk_set(int *countdown, int n)
 	pthread_mutex_lock(&disk.lock);
 	*countdown = n;
 	pthread_mutex_unlock(&disk.lock);
+}
+
+static inline int
+disk_opens(void)
+{
+	int n;
+
+	pthread_mutex_lock(&disk.lock);
+	n = disk.opens;
+	pthread_mutex_unlock(&disk.lock);
+	return n;
 }
 
 #define REAL(f)         (((struct disk_file *)(void *)(f))->real)
@@ -226,6 +238,9 @@ disk_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags,
 	d->file = (flags & SQLITE_OPEN_MAIN_DB) != 0 ? 0
 		  : (flags & SQLITE_OPEN_WAL) != 0   ? 1
 						     : -1;
+	pthread_mutex_lock(&disk.lock);
+	disk.opens += d->file == 0;
+	pthread_mutex_unlock(&disk.lock);
 	rc = disk.real->xOpen(disk.real, name, d->real, flags, ret_flags);
 	d->base.pMethods = d->real->pMethods != NULL ? &disk_methods : NULL;
 	return rc;

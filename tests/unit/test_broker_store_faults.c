@@ -164,7 +164,7 @@ a_full_disk_refuses_and_recovers(void **state)
 	struct rlimit old, small = { 600000, 600000 };
 	char *payload = malloc(50001);
 	uint64_t ids[100], id;
-	int n = 0;
+	int n = 0, opens;
 
 	assert_non_null(payload);
 	memset(payload, '1', 50000);
@@ -178,6 +178,13 @@ a_full_disk_refuses_and_recovers(void **state)
 		n++;
 	assert_in_range(n, 1, 99);
 	until(r, false);
+	/* It is opened again and again, and the little that this writes fits:
+	 * it is not well for that. At most its words change. */
+	opens = disk_opens();
+	while (disk_opens() < opens + 4)
+		assert_int_equal(try_submit(r, payload, &id), QERR_STORE);
+	assert_true(r->healths <= 2);
+	assert_false(r->well);
 	setrlimit(RLIMIT_FSIZE, &old);
 	until(r, true);
 	assert_int_equal(try_submit(r, payload, &id), QERR_NONE);

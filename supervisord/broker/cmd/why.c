@@ -76,7 +76,7 @@ tell_thread(const struct thread_info *info, void *arg)
 }
 
 static void
-tell_store(struct buf *text, const struct broker *b)
+tell_shared(struct buf *text, const struct broker *b)
 {
 	buf_fmt(text, "Its queue is shared, in %s", b->shared_name);
 	if (b->shared_words[0] == '\0')
@@ -118,7 +118,12 @@ tell_pool(const struct pool_stats *stats, void *arg)
 	else if (!stats->configured)
 		buf_fmt(&s->text, "%s is not in the config.\n", stats->worker);
 	if (stats->shared)
-		tell_store(&s->text, s->b);
+		tell_shared(&s->text, s->b);
+	else if (!s->b->store_well)
+		buf_fmt(&s->text,
+		    "Tasks are not accepted now, and what ends is kept in "
+		    "memory: %s.\n",
+		    s->b->store_words);
 }
 
 static void
@@ -315,11 +320,6 @@ task_found(void *arg, enum queue_error e, const struct task_row *row,
 	struct call *c = arg;
 	struct buf text;
 
-	if (e == QERR_STORE && !c->b->shared_well) {
-		call_fail(c, e, "the shared store %s can't be asked: %s",
-		    c->b->shared_name, c->b->shared_words);
-		return;
-	}
 	if (e != QERR_NONE || row == NULL) {
 		call_fail(c, e, NULL);
 		return;

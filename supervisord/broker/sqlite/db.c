@@ -18,6 +18,8 @@
 #define WAL_HEAD   32
 #define WAL_FRAME  24 /* before each page */
 #define PAGE       4096
+/* A disk that was full has room again when so much fits: 256 KiB. */
+#define ROOM_FRAMES 64
 
 static int
 say(struct db *db, int code, const char *words)
@@ -212,6 +214,22 @@ db_cut(struct db *db)
 		size = WAL_HEAD + (off_t)db->wal_frames * (WAL_FRAME + PAGE);
 	if (ftruncate(db->wal_fd, size) == 0)
 		fdatasync(db->wal_fd);
+}
+
+int
+db_room(struct db *db)
+{
+	off_t at = WAL_HEAD + (off_t)db->wal_frames * (WAL_FRAME + PAGE);
+	int r;
+
+	if (db->wal_fd < 0)
+		return SQLITE_OK;
+	/* What it adds is zeros, which end a log as its end does. */
+	r = posix_fallocate(
+	    db->wal_fd, at, (off_t)ROOM_FRAMES * (WAL_FRAME + PAGE));
+	return r == ENOSPC || r == EDQUOT || r == EFBIG
+		   ? say(db, SQLITE_FULL, "disk full")
+		   : SQLITE_OK;
 }
 
 /* --- transactions --------------------------------------------------------- */

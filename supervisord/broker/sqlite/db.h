@@ -118,6 +118,9 @@ void db_rollback(struct db *db);
  * committed. They are cut off.
  */
 void db_cut(struct db *db);
+/* After a commit: 0 if there is room for a few more, else SQLITE_FULL with
+ * words. It is made there and then. */
+int db_room(struct db *db);
 /* Brings home what it can without waiting for readers. */
 int db_checkpoint(struct db *db);
 

@@ -98,8 +98,12 @@ open_once(struct store *s, struct store_found *found, bool lost)
 		rc = found_read(&s->db, found);
 	if (rc == SQLITE_OK)
 		rc = begin_ids(s, lost);
+	/* The little that begin_ids writes fits into what is there. */
+	if (rc == SQLITE_OK && s->doubted)
+		rc = db_room(&s->db);
 	if (rc != SQLITE_OK)
 		db_close(&s->db, false);
+	s->doubted = rc != SQLITE_OK;
 	return rc;
 }
 

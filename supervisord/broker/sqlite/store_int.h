@@ -43,6 +43,7 @@ struct store {
 	/* The writer's. */
 	struct db db;
 	bool damaged;     /* to be set aside before it is opened again */
+	bool doubted;     /* it failed: it is well when there is room, too */
 	int64_t retry_at; /* mono ns; of a broken store */
 	int64_t pause_ns;
 	int64_t well_since;

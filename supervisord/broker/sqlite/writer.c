@@ -190,6 +190,7 @@ give_up(struct store *s, int rc)
 	db_cut(&s->db);
 	db_close(&s->db, false);
 	s->damaged = rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB;
+	s->doubted = true;
 	if (now - s->well_since > CALM_NS)
 		s->pause_ns = PAUSE_MIN;
 	put_off(s);

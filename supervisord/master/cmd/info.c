@@ -8,6 +8,7 @@
 #include "supervisord/base/json.h"
 #include "supervisord/master/cmd/cmd.h"
 #include "supervisord/master/streams.h"
+#include "supervisord/master/to_broker.h"
 
 static const char *
 phase_word(enum phase phase)
@@ -41,6 +42,7 @@ run(struct request *r)
 	struct master *m = r->m;
 	const struct settings *s = &m->fleet->settings;
 	const char *health = state_health(m->state);
+	const char *tasks = to_broker_health(m);
 	struct buf b;
 
 	buf_init(&b);
@@ -70,6 +72,8 @@ run(struct request *r)
 	jw_array(&b);
 	if (health != NULL)
 		jw_string(&b, health);
+	if (tasks != NULL)
+		jw_string(&b, tasks);
 	streams_notes(m, &b);
 	jw_array_end(&b);
 	jw_object_end(&b);
