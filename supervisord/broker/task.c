@@ -85,12 +85,6 @@ queue_rank(int64_t ready_ms, uint8_t priority, int64_t aging_ms)
 	/* Beyond any wall clock: a level is never left. */
 	static const int64_t strict = 1LL << 52;
 
-	switch (priority) {
-	case PRIORITY_HIGH:
-		return ready_ms;
-	case PRIORITY_MIDDLE:
-		return ready_ms + (aging_ms > 0 ? aging_ms : strict);
-	default:
-		return ready_ms + (aging_ms > 0 ? 10 * aging_ms : 2 * strict);
-	}
+	return ready_ms +
+	       (priority - PRIORITY_HIGH) * (aging_ms > 0 ? aging_ms : strict);
 }

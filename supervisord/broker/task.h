@@ -130,7 +130,7 @@ struct task_row *task_rows_add(struct task_row **rows, size_t *count);
 /*
  * Smallest rank first. A level is an offset in time, so that at equal age the
  * order is strict, and a task that waited `aging` ms longer overtakes the level
- * above: rank = ready + offset, offsets 0, aging, 10 * aging for high, middle,
+ * above: rank = ready + offset, offsets 0, aging, 2 * aging for high, middle,
  * low. aging 0: strict for ever. Pure.
  */
 int64_t queue_rank(int64_t ready_ms, uint8_t priority, int64_t aging_ms);

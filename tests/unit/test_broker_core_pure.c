@@ -43,8 +43,15 @@ a_level_is_overtaken_by_who_waited_long_enough(void **state)
 		    queue_rank(t + aging + 1, PRIORITY_HIGH, aging));
 	assert_false(queue_rank(t, PRIORITY_MIDDLE, aging) <
 		     queue_rank(t + aging - 1, PRIORITY_HIGH, aging));
+	/* A level each time, from low to middle as from middle to high. */
 	assert_true(queue_rank(t, PRIORITY_LOW, aging) <
-		    queue_rank(t + 10 * aging + 1, PRIORITY_HIGH, aging));
+		    queue_rank(t + aging + 1, PRIORITY_MIDDLE, aging));
+	assert_false(queue_rank(t, PRIORITY_LOW, aging) <
+		     queue_rank(t + aging - 1, PRIORITY_MIDDLE, aging));
+	assert_true(queue_rank(t, PRIORITY_LOW, aging) <
+		    queue_rank(t + 2 * aging + 1, PRIORITY_HIGH, aging));
+	assert_false(queue_rank(t, PRIORITY_LOW, aging) <
+		     queue_rank(t + 2 * aging - 1, PRIORITY_HIGH, aging));
 }
 
 static void
