@@ -16,6 +16,7 @@ give_back(struct task *t)
 {
 	task_move(t, TASK_QUEUED);
 	t->unsure = false;
+	t->ready_mono = t->pool->broker->core->mono;
 	put_update(t);
 	window_push(t);
 }

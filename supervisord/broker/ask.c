@@ -259,8 +259,10 @@ core_requeue(struct broker *b, uint64_t id, core_done_fn *done, void *arg)
 		done(arg, QERR_NO_MEMORY);
 		return;
 	}
+	core_clocks(b->core);
 	op->shared = id_shared(id);
 	op->change.id = id;
+	op->change.due_ms = b->core->wall_ms;
 	stores_add(b, op);
 }
 

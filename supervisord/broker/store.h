@@ -39,9 +39,10 @@ enum store_kind {
 		       * its own result_ttl_ms (in the shared store: as long
 		       * as the change says) */
 	STORE_REVIVE, /* change.id, if dead, failed or cancelled: queued again,
-		       * without crashes and failures, with change.rank if
-		       * meant: rows[0] as it is now, with payload; states: the
-		       * state it was in, 0: not told */
+		       * without crashes and failures, due since change.due_ms
+		       * (in the shared store: now), with change.rank if meant:
+		       * rows[0] as it is now, with payload; states: the state
+		       * it was in, 0: not told */
 	STORE_REFILL, /* worker, after_rank, after_id, limit: queued rows in
 		       * order of (rank, id), with payload */
 	STORE_DUE,    /* now_ms, limit: scheduled rows whose time has come, now

@@ -117,4 +117,12 @@ one_pool(void)
 	return r;
 }
 
+/* Of the minute before, of the pool "w". */
+static inline int64_t
+longest_wait_us(struct rig *r)
+{
+	return meter_quantile(
+	    &pool_find(r->b.core, "w")->meter, METER_WAIT, 1, rig_mono);
+}
+
 #endif

@@ -299,6 +299,7 @@ rig_apply_task(struct store *s, struct store_op *op)
 		}
 		op->states = row->state;
 		row->state = TASK_QUEUED;
+		row->due_ms = op->change.due_ms;
 		row->failures = row->crashes = 0;
 		rig_give_rows(op, row);
 		return;

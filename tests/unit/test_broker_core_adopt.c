@@ -164,6 +164,27 @@ and_is_given_out_alone_where_its_process_is_gone(void **state)
 	rig_free(r);
 }
 
+static void
+a_task_given_back_waits_from_then_on(void **state)
+{
+	struct rig *r = one_pool();
+	uint64_t id;
+
+	(void)state;
+	rig_hand(r, 0, "w", 1);
+	id = submit(r, submission("w"));
+	rig_settle(r);
+	rig_pass(r, 20);
+	assert_int_equal(r->store.rows[id].state, TASK_RUNNING);
+	rig_kill(r);
+	rig_hand(r, 0, "w", 1);
+	core_adopted(&r->b);
+	rig_settle(r);
+	assert_non_null(find(r, id)->hand);
+	assert_true(longest_wait_us(r) < 1000000);
+	rig_free(r);
+}
+
 int
 main(void)
 {
@@ -176,6 +197,7 @@ main(void)
 		    who_crashed_a_process_is_alone_with_the_next_broker_too),
 		cmocka_unit_test(
 		    and_is_given_out_alone_where_its_process_is_gone),
+		cmocka_unit_test(a_task_given_back_waits_from_then_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

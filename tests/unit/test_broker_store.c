@@ -265,6 +265,7 @@ cancel_and_revive_look_at_the_state(void **state)
 	op->change.id = id;
 	op->change.fields = CHANGE_RANK;
 	op->change.rank = 77;
+	op->change.due_ms = 1700000000123;
 	assert_int_equal(rig_do(r, op), QERR_NONE);
 	assert_int_equal(op->rows[0].state, TASK_QUEUED);
 	assert_int_equal(op->states, TASK_CANCELLED);
@@ -275,6 +276,7 @@ cancel_and_revive_look_at_the_state(void **state)
 	store_op_free(op);
 	op = rig_task(r, id);
 	assert_int_equal(op->rows[0].rank, 77);
+	assert_int_equal(op->rows[0].due_ms, 1700000000123);
 	assert_int_equal(op->rows[0].finished_ms, 0);
 	store_op_free(op);
 }

@@ -16,8 +16,9 @@ if not again then
 		rank = old_rank
 	end
 	enqueue(worker, id, rank)
-	call('HDEL', key, 'd', 'st', 'fi', 'ex', 'e', 'wo', 'res', 'rj', 'cx', 'as')
-	call('HSET', key, 's', QUEUED, 'r', rank, 'fl', failures, 'cr', crashes)
+	call('HDEL', key, 'st', 'fi', 'ex', 'e', 'wo', 'res', 'rj', 'cx', 'as')
+	call('HSET', key, 's', QUEUED, 'r', rank, 'fl', failures, 'cr', crashes,
+		'd', string.format('%.0f', now_ms()))
 	call('ZREM', P .. 'l:' .. state, id)
 	call('ZREM', P .. 'x', id)
 	state_changes(worker, state, QUEUED)

@@ -173,7 +173,8 @@ revive(struct store *s, struct store_op *op)
 		row->rank = c.rank;
 	row->failures = (c.fields & CHANGE_FAILURES) != 0 ? c.failures : 0;
 	row->crashes = (c.fields & CHANGE_CRASHES) != 0 ? c.crashes : 0;
-	row->due_ms = row->started_ms = row->finished_ms = row->expires_ms = 0;
+	row->due_ms = c.due_ms;
+	row->started_ms = row->finished_ms = row->expires_ms = 0;
 	free(row->error);
 	free(row->words);
 	row->error = row->words = NULL;
@@ -184,6 +185,7 @@ revive(struct store *s, struct store_op *op)
 			  CHANGE_FINISHED | CHANGE_ERROR | CHANGE_WORDS,
 		.state = TASK_QUEUED,
 		.rank = row->rank,
+		.due_ms = row->due_ms,
 		.failures = row->failures,
 		.crashes = row->crashes,
 	};
