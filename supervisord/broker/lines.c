@@ -247,9 +247,12 @@ take_progress(const struct slice *all, struct said *ret)
 		memcpy(number, all[KEY_SHARE].at, all[KEY_SHARE].size);
 		number[all[KEY_SHARE].size] = '\0';
 		share = strtod(number, &end);
-		if (*end != '\0' || !(share >= 0. && share <= 1.))
+		if (*end != '\0' || end == number)
 			return -EPROTO;
-		ret->share = (uint32_t)(share * 1000. + .5);
+		/* Sums of shares go a little over; below 0 it is not known, as
+		 * with sv_progress. */
+		if (share >= 0.)
+			ret->share = (uint32_t)(MIN_OF(share, 1.) * 1000. + .5);
 	}
 	return take_text(&all[KEY_TEXT], ret);
 }
@@ -315,16 +318,44 @@ take_rest(const struct slice *all, struct said *ret)
 	}
 }
 
-int
-lines_parse(const char *line, size_t size, struct said *ret)
+/* The code of the escape "\uXXXX" at p, or 0. */
+static unsigned
+escape_code(const char *p, const char *end)
+{
+	char digits[5] = "", *stop;
+	unsigned code;
+
+	if (end - p < 6 || p[0] != '\\' || p[1] != 'u')
+		return 0;
+	memcpy(digits, p + 2, 4);
+	code = (unsigned)strtoul(digits, &stop, 16);
+	return *stop == '\0' ? code : 0;
+}
+
+/* Surrogates without their other half become U+FFFD, in as many bytes. */
+static void
+mend(char *p, const char *end)
+{
+	static const char replacement[4] = { 'f', 'f', 'f', 'd' };
+
+	while ((p = memchr(p, '\\', (size_t)(end - p))) != NULL) {
+		unsigned code = escape_code(p, end);
+		bool pair = code >= 0xd800 && code <= 0xdbff &&
+			    escape_code(p + 6, end) >= 0xdc00 &&
+			    escape_code(p + 6, end) <= 0xdfff;
+
+		if (code >= 0xd800 && code <= 0xdfff && !pair)
+			memcpy(p + 2, replacement, sizeof replacement);
+		p += MIN_OF(pair ? 12 : 2, end - p);
+	}
+}
+
+static int
+parse(const char *line, size_t size, struct said *ret)
 {
 	struct slice all[KEYS] = { 0 };
-	size_t at, what = 0;
+	size_t what = 0;
 
-	memset(ret, 0, sizeof *ret);
-	buf_init(&ret->own);
-	if (json_check(line, size, &at) < 0)
-		return -EINVAL;
 	if (*blank(line) != '{')
 		return -EINVAL;
 	cut(line, all);
@@ -344,10 +375,37 @@ lines_parse(const char *line, size_t size, struct said *ret)
 	return take_rest(all, ret);
 }
 
+int
+lines_parse(const char *line, size_t size, struct said *ret)
+{
+	int r;
+
+	memset(ret, 0, sizeof *ret);
+	buf_init(&ret->own);
+	buf_init(&ret->line);
+	if (json_check(line, size, NULL) < 0) {
+		buf_add(&ret->line, line, size);
+		if (ret->line.failed)
+			return -ENOMEM;
+		if (size > 0)
+			mend(ret->line.data, ret->line.data + size);
+		line = ret->line.data;
+		if (size == 0 || json_check(line, size, NULL) < 0) {
+			said_done(ret);
+			return -EINVAL;
+		}
+	}
+	r = parse(line, size, ret);
+	if (r < 0)
+		said_done(ret);
+	return r;
+}
+
 void
 said_done(struct said *s)
 {
 	buf_done(&s->own);
+	buf_done(&s->line);
 }
 
 /* --- out ------------------------------------------------------------------ */

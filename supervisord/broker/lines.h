@@ -29,13 +29,15 @@ struct said {
 	 * little-endian each. Borrowed from what was parsed, or from own. */
 	const char *data;
 	size_t size;
-	struct buf own;
+	struct buf own, line; /* line: what was parsed, mended */
 };
 
 /*
  * Parses one line (without its newline), which must stay as long as ret is
- * used; said_done frees. 0; -EINVAL: no JSON object; -EPROTO: one that says
- * nothing of the protocol, or says it wrongly; -ENOMEM.
+ * used; said_done frees. A surrogate that stands alone in an escape is taken
+ * for U+FFFD: Python writes file names that are no UTF-8 with such. 0; -EINVAL:
+ * no JSON object; -EPROTO: one that says nothing of the protocol, or says it
+ * wrongly; -ENOMEM.
  */
 int lines_parse(const char *line, size_t size, struct said *ret);
 void said_done(struct said *s);

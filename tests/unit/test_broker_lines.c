@@ -67,6 +67,13 @@ each_message_is_understood(void **state)
 	    "n\xc3\xb6");
 	expect("{\"failed\":3,\"error\":\"plain\"}", WIRE_FAILED, 3, "plain");
 	expect("{\"failed\":3}", WIRE_FAILED, 3, "");
+	/* Half a pair, as Python writes a file name that is no UTF-8. */
+	expect("{\"failed\":3,\"error\":\"no a\\udcff\\\\udcff\"}", WIRE_FAILED,
+	    3, "no a\xef\xbf\xbd\\udcff");
+	expect("{\"failed\":3,\"error\":\"\\ud83d\\udc7d\\ud83d\"}",
+	    WIRE_FAILED, 3, "\xf0\x9f\x91\xbd\xef\xbf\xbd");
+	expect("{\"done\":12,\"result\":\"\\udcff\"}", WIRE_DONE, 12,
+	    "\"\\ufffd\"");
 	expect("{\"progress\":4,\"text\":\"so\"}", WIRE_PROGRESS, 4, "so");
 	expect("{\"start\":5,\"thread\":3}", WIRE_START, 5, "");
 	expect("{\"returned\":6}", WIRE_RETURNED, 6, "");
@@ -89,6 +96,11 @@ flags_and_numbers_are_understood(void **state)
 	assert_int_equal(parse("{\"progress\":3,\"share\":0.25}"), 0);
 	assert_int_equal(said.share, 250);
 	assert_int_equal(parse("{\"progress\":3,\"share\":null}"), 0);
+	assert_int_equal(said.share, WIRE_NO_SHARE);
+	assert_int_equal(
+	    parse("{\"progress\":3,\"share\":1.0000000000000002}"), 0);
+	assert_int_equal(said.share, 1000);
+	assert_int_equal(parse("{\"progress\":3,\"share\":-1}"), 0);
 	assert_int_equal(said.share, WIRE_NO_SHARE);
 	assert_int_equal(parse("{\"start\":3,\"thread\":7}"), 0);
 	assert_int_equal(said.thread, 7);
@@ -130,9 +142,9 @@ nonsense_is_refused(void **state)
 		{ "{\"done\":1,\"data\":5}", -EPROTO },
 		{ "{\"done\":1,\"data\":\"aGk=\",\"result\":1}", -EPROTO },
 		{ "{\"failed\":1,\"error\":[]}", -EPROTO },
-		{ "{\"progress\":1,\"share\":2}", -EPROTO },
 		{ "{\"progress\":1,\"share\":\"\"}", -EPROTO },
-		{ "{\"progress\":1,\"share\":-0.1}", -EPROTO },
+		{ "{\"failed\":1,\"error\":\"\\udc0\"}", -EINVAL },
+		{ "{\"failed\":1,\"error\":\"\\udcff}", -EINVAL },
 		{ "{\"start\":1,\"thread\":1024}", -EPROTO },
 		{ "{\"sync\":1,\"held\":[\"a\"]}", -EPROTO },
 		{ "{\"sync\":1,\"held\":[[1]]}", -EPROTO },
