@@ -154,9 +154,12 @@ struct pool_stats {
 	double in_per_s, out_per_s;       /* over the last minute */
 	int64_t wait_p50_us, wait_p99_us; /* ready to begun, last minute */
 	int64_t run_p50_us, run_p99_us;
-	int64_t oldest_ms; /* age of the oldest queued one in memory; 0 */
-	bool shared;       /* counts and pauses are of the shared store */
-	uint32_t here;     /* shared: queued ones that are claimed by us */
+	int64_t oldest_ms;     /* age of the oldest queued one in memory; 0 */
+	bool shared;           /* counts and pauses are of the shared store */
+	uint32_t here;         /* shared: queued ones that are claimed by us */
+	uint32_t parked;       /* held back by their limit_key */
+	uint32_t alone;        /* that wait to run alone */
+	const char *kept_free; /* the instance that runs empty for one; NULL */
 	const char *const *functions; /* NULL-terminated; NULL: not known yet */
 };
 

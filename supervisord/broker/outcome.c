@@ -191,6 +191,20 @@ storm(struct pool *p, uint64_t id)
 	core_wake(c, p->storm_until);
 }
 
+/* Those that others may have crashed are not counted for it, yet who counts
+ * along wants to find them. */
+static void
+deaths(const struct task_row *row, char *out, size_t size)
+{
+	char beside[64] = "";
+
+	if (row->victims > 0)
+		snprintf(beside, sizeof(beside),
+		    ", and ran with others when %u more ended", row->victims);
+	snprintf(out, size, "it crashed its process %u time%s%s", row->crashes,
+	    row->crashes == 1 ? "" : "s", beside);
+}
+
 static void
 guilty(struct task *t, uint32_t threads, const char *words)
 {
@@ -206,8 +220,7 @@ guilty(struct task *t, uint32_t threads, const char *words)
 	set_text(&t->row.words, words);
 	storm(p, t->row.id);
 	if (most > 0 && t->row.crashes >= most) {
-		snprintf(text, sizeof(text), "it crashed its process %u time%s",
-		    t->row.crashes, t->row.crashes == 1 ? "" : "s");
+		deaths(&t->row, text, sizeof(text));
 		set_text(&t->row.error, text);
 		broker_event(p->broker, p->config.name, "task",
 		    "task %llu (%s) is dead: %s%s%.*s",

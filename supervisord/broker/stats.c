@@ -53,6 +53,9 @@ fill(struct pool *p, struct pool_stats *s)
 		.run_p50_us = meter_quantile(m, METER_RUN, 0.5, c->mono),
 		.run_p99_us = meter_quantile(m, METER_RUN, 0.99, c->mono),
 		.oldest_ms = oldest(p, c->wall_ms),
+		.parked = p->parked,
+		.alone = p->loners_count,
+		.kept_free = p->reserved != NULL ? p->reserved->name : NULL,
 		.functions = (const char *const *)p->functions,
 	};
 	for (size_t i = 0; i < TASK_STATES; i++)

@@ -192,6 +192,32 @@ class Settings(Case):
         with self.assertRaises(driver.RpcError):
             client.call("why", instance="u")
 
+    def test_why_tells_what_waits_while_threads_are_idle(self):
+        rig = self.rig(pool(threads=4, key_concurrency=1))
+        worker = rig.worker("w:0", threads=4).hello()
+        client = self.client(rig)
+        for _ in range(3):
+            client.call("submit", worker="w", func="f", limit_key="k")
+        worker.hear_task()
+        text = client.call("why", instance="w:0")["text"]
+        self.assertIn("2 of them wait for others of the same limit_key", text)
+
+    def test_why_tells_of_who_has_to_run_alone(self):
+        rig = self.rig(pool(threads=4))
+        worker = rig.worker("w:0", threads=4).hello()
+        client = self.client(rig)
+        numbers = [client.call("submit", worker="w", func="f")["id"] for _ in range(2)]
+        for thread, number in enumerate(numbers):
+            worker.hear_task()
+            worker.slots.set(thread, number)
+        rig.end(worker, broker_rig.KILLED, signal.SIGSEGV)
+        worker.done.wait(driver.DEADLINE)
+        again = rig.worker("w:0", threads=4, gen=2).hello()
+        again.hear_task()
+        text = client.call("why", instance="w:0")["text"]
+        self.assertIn("Its task runs alone, because a process crashed under it", text)
+        self.assertIn("1 task waits for w", text)
+
     def test_threads_tell_their_task_and_who_is_stuck(self):
         rig = self.rig(pool(threads=2, grace_ms=60000))
         worker = rig.worker("w:0", threads=2).hello()

@@ -93,6 +93,29 @@ tell_shared(struct buf *text, const struct broker *b)
 		    b->shared_words);
 }
 
+/* Why some wait though threads are idle. */
+static void
+tell_held_back(struct story *s, const struct pool_stats *stats)
+{
+	if (stats->parked > 0)
+		buf_fmt(&s->text,
+		    "%u of them %s for others of the same limit_key "
+		    "(key_concurrency, key_rate).\n",
+		    stats->parked, stats->parked == 1 ? "waits" : "wait");
+	if (stats->alone > 0)
+		buf_fmt(&s->text,
+		    "%u of them %s to run alone in a process, because one "
+		    "crashed under %s.\n",
+		    stats->alone, stats->alone == 1 ? "waits" : "wait",
+		    stats->alone == 1 ? "it" : "each");
+	if (stats->kept_free != NULL &&
+	    strcmp(stats->kept_free, s->instance) == 0)
+		buf_fmt(&s->text,
+		    "%s is given nothing else until it is empty for "
+		    "one of these.\n",
+		    s->instance);
+}
+
 static void
 tell_pool(const struct pool_stats *stats, void *arg)
 {
@@ -117,6 +140,7 @@ tell_pool(const struct pool_stats *stats, void *arg)
 			  "it back, or until they are cancelled");
 	else if (!stats->configured)
 		buf_fmt(&s->text, "%s is not in the config.\n", stats->worker);
+	tell_held_back(s, stats);
 	if (stats->shared)
 		tell_shared(&s->text, s->b);
 	else if (!s->b->store_well)
@@ -139,6 +163,10 @@ tell_hand(struct story *s, struct hand *h)
 		buf_fmt(&s->text, "%u of %u thread%s %s idle.\n", s->idle,
 		    s->threads, s->threads == 1 ? "" : "s",
 		    s->idle == 1 ? "is" : "are");
+	if (h->alone)
+		buf_str(&s->text, "Its task runs alone, because a process "
+				  "crashed under it: it is given nothing "
+				  "beside it.\n");
 	if (h->stopping)
 		buf_str(&s->text, "It is being stopped: it is given nothing "
 				  "more.\n");
