@@ -142,6 +142,10 @@ struct waiter {
 void core_wait(struct broker *b, uint64_t id, struct waiter *w);
 void core_unwait(struct waiter *w);
 
+/* Which worker or function core_check, core_submit or core_submit_group has
+ * refused just now, in words; "": no more is to be said. */
+const char *core_refusal(const struct broker *b);
+
 struct pool_stats {
 	const char *worker;
 	bool configured; /* else its tasks wait until it comes back */

@@ -190,6 +190,8 @@ struct core {
 	ev_timer timer;
 	ev_periodic periodic;
 
+	char refusal[256]; /* core_refusal */
+
 	/* One reading of the clocks a turn. */
 	bool clocks_read;
 	int64_t mono, wall_ms;

@@ -1,12 +1,41 @@
 /* How tasks come in. */
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "supervisord/broker/core_int.h"
 #include "supervisord/broker/defaults.h"
 #include "supervisord/broker/follow.h"
+
+/* Said to who submits it, by core_refusal. */
+static enum queue_error
+refuse_worker(struct broker *b, enum queue_error e, const char *worker)
+{
+	snprintf(b->core->refusal, sizeof(b->core->refusal),
+	    "%sthere is no worker \"%.64s\", or it takes no tasks",
+	    e == QERR_NO_THEN ? "\"then\": " : "", worker);
+	return e;
+}
+
+/* As far as its worker has told what it can do. */
+static enum queue_error
+check_known(const struct pool *p, const char *func, bool bytes, const char *of)
+{
+	char *words = p->broker->core->refusal;
+
+	if (p->functions == NULL)
+		return QERR_NONE;
+	for (size_t i = 0; p->functions[i] != NULL; i++) {
+		if (strcmp(p->functions[i], func) == 0)
+			return p->functions_json[i] && bytes ? QERR_NOT_JSON
+							     : QERR_NONE;
+	}
+	snprintf(words, sizeof(p->broker->core->refusal),
+	    "%s%.64s has no function \"%.128s\"", of, p->config.name, func);
+	return QERR_NO_FUNC;
+}
 
 static enum queue_error
 check_function(const struct pool *p, const struct submission *s)
@@ -15,16 +44,7 @@ check_function(const struct pool *p, const struct submission *s)
 	if (s->func == NULL || (*s->func == '\0' && !p->config.exec) ||
 	    strlen(s->func) > WIRE_FUNC_MAX)
 		return QERR_BAD_VALUE;
-	if (p->functions == NULL)
-		return QERR_NONE;
-	for (size_t i = 0; p->functions[i] != NULL; i++) {
-		if (strcmp(p->functions[i], s->func) != 0)
-			continue;
-		if (p->functions_json[i] && s->payload != NULL && !s->json)
-			return QERR_NOT_JSON;
-		return QERR_NONE;
-	}
-	return QERR_NO_FUNC;
+	return check_known(p, s->func, s->payload != NULL && !s->json, "");
 }
 
 static enum queue_error
@@ -56,6 +76,7 @@ static enum queue_error
 check_all(struct broker *b, const json_t *then, bool shared)
 {
 	const char *worker = json_string_value(json_object_get(then, "worker"));
+	const char *func = json_string_value(json_object_get(then, "func"));
 	const json_t *next = json_object_get(then, "then");
 	struct pool *p = worker != NULL ? pool_find(b->core, worker) : NULL;
 	enum queue_error e = QERR_NONE;
@@ -64,11 +85,16 @@ check_all(struct broker *b, const json_t *then, bool shared)
 
 	if (!json_is_array(then)) {
 		if (p == NULL || !p->configured)
-			return QERR_NO_THEN;
+			return refuse_worker(
+			    b, QERR_NO_THEN, worker != NULL ? worker : "");
 		/* It comes to be with the end of the one before, in one. */
 		if (p->config.shared != shared)
 			return QERR_OTHER_STORE;
-		return next != NULL ? check_all(b, next, shared) : QERR_NONE;
+		e = check_known(
+		    p, func != NULL ? func : "", false, "\"then\": ");
+		return e == QERR_NONE && next != NULL
+			   ? check_all(b, next, shared)
+			   : e;
 	}
 	json_array_foreach(then, i, one)
 	{
@@ -96,15 +122,22 @@ check(struct broker *b, const struct submission *s, struct pool **ret)
 	struct pool *p = pool_find(b->core, s->worker);
 	enum queue_error e;
 
+	b->core->refusal[0] = '\0';
 	if (b->finishing)
 		return QERR_ENDING;
 	if (p == NULL || !p->configured)
-		return QERR_NO_WORKER;
+		return refuse_worker(b, QERR_NO_WORKER, s->worker);
 	*ret = p;
 	e = check_function(p, s);
 	if (e == QERR_NONE)
 		e = check_sizes(s);
 	return e == QERR_NONE ? check_then(b, s->then, p->config.shared) : e;
+}
+
+const char *
+core_refusal(const struct broker *b)
+{
+	return b->core->refusal;
 }
 
 enum queue_error

@@ -215,6 +215,17 @@ class Refused(test_queue.Queue):
             for then in (bad, [good, bad], dict(good, then=bad)):
                 status, out, err = sup.ctl("submit", "work", "echo", "1", "--then", json.dumps(then))
                 self.assertEqual((status, out), (4, ""), err)
-                self.assertIn('"then"', err)
+                self.assertIn('"then": there is no worker "%s"' % name, err)
+        bad = dict(good, func="nothing")
+        for then in (bad, [good, bad], dict(good, then=bad)):
+            status, out, err = sup.ctl("submit", "work", "echo", "1", "--then", json.dumps(then))
+            self.assertEqual((status, out), (2, ""), err)
+            self.assertIn('"then": work has no function "nothing"', err)
+        with driver.Connection(os.path.join(sup.run_dir, "tasks.sock")) as c:
+            for group, words in ((dict(tasks=[good], then=bad), '"then": work has no function "nothing"'),
+                                 (dict(tasks=[good, bad]), 'work has no function "nothing"'),
+                                 (dict(tasks=[dict(good, worker="nobody")]), 'there is no worker "nobody"')):
+                with self.assertRaisesRegex(driver.RpcError, words):
+                    c.call("submit.group", **group)
         self.assertEqual(json.loads(sup.ctl_ok("tasks", "--json")), [])
         self.submit(sup, "work", "echo", "1", "--then", json.dumps([good, good]))

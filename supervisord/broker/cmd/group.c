@@ -15,6 +15,10 @@ submitted(void *arg, enum queue_error e, uint64_t group, const uint64_t *ids,
 	struct call *c = arg;
 	struct buf b;
 
+	if (e == QERR_NO_FUNC || e == QERR_NO_THEN) {
+		call_fail(c, e, "%s", core_refusal(c->b));
+		return;
+	}
 	if (e != QERR_NONE) {
 		call_fail(c, e,
 		    e == QERR_FULL ? "the group does not fit into a worker's "
@@ -50,7 +54,9 @@ read_all(struct call *c, json_t *tasks, struct submission **to, int *ret,
 		*ret = (int)core_check(c->b, to[i]);
 		if (*ret != 0) {
 			snprintf(why, size, "%s",
-			    queue_error_words((enum queue_error) * ret));
+			    core_refusal(c->b)[0] != '\0'
+				? core_refusal(c->b)
+				: queue_error_words((enum queue_error) * ret));
 			submission_free(to[i]);
 			break;
 		}

@@ -18,14 +18,8 @@ text_of(const struct call *c, const char *name)
 static void
 refuse(struct call *c, enum queue_error e)
 {
-	if (e == QERR_NO_WORKER)
-		call_fail(c, e,
-		    "there is no worker \"%.64s\", or it takes no "
-		    "tasks",
-		    text_of(c, "worker"));
-	else if (e == QERR_NO_FUNC)
-		call_fail(c, e, "%.64s has no function \"%.128s\"",
-		    text_of(c, "worker"), text_of(c, "func"));
+	if (e == QERR_NO_WORKER || e == QERR_NO_FUNC || e == QERR_NO_THEN)
+		call_fail(c, e, "%s", core_refusal(c->b));
 	else if (e == QERR_FULL)
 		call_fail(c, e,
 		    "the queue of %.64s is full (tasks.max_queue): try again "
