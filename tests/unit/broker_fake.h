@@ -203,6 +203,13 @@ core_refresh(
 	done(arg, QERR_NONE);
 }
 
+const char *
+core_refusal(const struct broker *b)
+{
+	(void)b;
+	return "";
+}
+
 struct task *
 core_find(struct broker *b, uint64_t id)
 {
