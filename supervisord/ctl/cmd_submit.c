@@ -12,6 +12,7 @@
 #include "supervisord/ctl/bulk.h"
 #include "supervisord/ctl/queue.h"
 #include "supervisord/ctl/term.h"
+#include "supervisord/ctl/value.h"
 
 /* Requests on their way at once: each may have a MiB, and is answered in a few
  * bytes. */
@@ -140,7 +141,7 @@ wait_for_end(struct ctl *ctl, const char *worker, int64_t id)
 	if (r != 0)
 		return r;
 	if (ctl->json) {
-		char *text = json_dumps(task, JSON_ENCODE_ANY | JSON_COMPACT);
+		char *text = ctl_value_dump(task, JSON_COMPACT);
 
 		puts(text != NULL ? text : "null");
 		free(text);

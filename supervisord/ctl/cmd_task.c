@@ -61,7 +61,7 @@ static int
 show(struct ctl *ctl, const json_t *task, bool raw, bool judge)
 {
 	if (ctl->json) {
-		char *text = json_dumps(task, JSON_ENCODE_ANY | JSON_COMPACT);
+		char *text = ctl_value_dump(task, JSON_COMPACT);
 
 		puts(text != NULL ? text : "null");
 		free(text);

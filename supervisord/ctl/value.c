@@ -46,11 +46,43 @@ take_bytes(struct buf *out, const json_t *value)
 	return true;
 }
 
+/* --- JSON ----------------------------------------------------------------- */
+
+/* What every double can be told by; fewer do for those that people write: 0.1
+ * is not 0.10000000000000001. */
+#define DIGITS_MOST  17
+#define DIGITS_FIRST 15
+
+static bool
+is_read_back(const char *text, const json_t *value)
+{
+	json_t *again =
+	    json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+	bool same = json_equal(again, value);
+
+	json_decref(again);
+	return same;
+}
+
+char *
+ctl_value_dump(const json_t *value, size_t flags)
+{
+	char *text = NULL;
+
+	for (size_t n = DIGITS_FIRST; n <= DIGITS_MOST; n++) {
+		free(text);
+		text = json_dumps(
+		    value, JSON_ENCODE_ANY | flags | JSON_REAL_PRECISION(n));
+		if (text == NULL || is_read_back(text, value))
+			break;
+	}
+	return text;
+}
+
 static void
 take_json(struct buf *out, const json_t *value, int indent)
 {
-	char *text =
-	    json_dumps(value, JSON_ENCODE_ANY | JSON_INDENT((size_t)indent));
+	char *text = ctl_value_dump(value, JSON_INDENT((size_t)indent));
 
 	buf_str(out, text != NULL ? text : "?");
 	free(text);

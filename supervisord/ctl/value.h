@@ -9,6 +9,10 @@
 
 #include "supervisord/base/buf.h"
 
+/* As json_dumps, of anything, with numbers as people write them. The caller's
+ * to free; NULL: no memory. */
+char *ctl_value_dump(const json_t *value, size_t flags);
+
 /* As it is: bytes, or JSON and a newline; nothing for null. */
 void ctl_value_write(FILE *to, const json_t *value);
 

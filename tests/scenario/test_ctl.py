@@ -383,6 +383,14 @@ class Queue(Case):
         self.assertEqual(self.said("submit", "thumbs", "resize", "--wait"), '12\n{"width": 5}\n')
         self.assertEqual(self.fake.asked("task"), [{"id": 12, "wait": True}])
 
+    def test_numbers_are_shown_as_they_are_written(self):
+        numbers = {"a": [0.1, 1.5, 1e300, 9007199254740993, "\0"]}
+        self.serve(submit={"id": 12, "existed": False}, task=lambda *_: dict(TASK, result=numbers))
+        text = json.dumps(numbers).replace("1e+300", "1e300")
+        self.assertEqual(self.said("submit", "thumbs", "resize", "--wait"), "12\n%s\n" % text)
+        numbers["a"].append(0.30000000000000004) # that many, where one needs them
+        self.assertEqual(json.loads(self.said("--json", "task", "12"))["result"], numbers)
+
     def test_a_wait_goes_on_when_the_broker_is_killed(self):
         def end(params, peer):
             if len(self.fake.asked("task")) < 3:
