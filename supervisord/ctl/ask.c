@@ -375,14 +375,20 @@ ctl_malformed(struct ctl *ctl, const char *what)
 json_t *
 ctl_tree(struct ctl *ctl, struct ctl_span body)
 {
+	const size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL;
 	json_error_t error;
-	json_t *tree = NULL;
+	json_t *tree;
 
-	if (body.s != NULL)
+	if (body.s == NULL) {
+		ctl_malformed(ctl, "nothing in it");
+		return NULL;
+	}
+	tree = json_loadb(body.s, body.n, flags, &error);
+	/* A task may have a whole number that fits no 64 bits. */
+	if (tree == NULL &&
+	    json_error_code(&error) == json_error_numeric_overflow)
 		tree = json_loadb(
-		    body.s, body.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
-	else
-		strcpy(error.text, "nothing in it");
+		    body.s, body.n, flags | JSON_DECODE_INT_AS_REAL, &error);
 	if (tree == NULL)
 		ctl_malformed(ctl, error.text);
 	return tree;

@@ -5,7 +5,8 @@
 #include <string.h>
 
 /* Deeper nesting than any answer has, far below what a walker could suffer. */
-#define MAX_DEPTH 512
+/* As deep as jansson reads what is asked. */
+#define MAX_DEPTH 2048
 
 void
 ctl_scan_init(struct ctl_scan *s, const char *text, size_t size)

@@ -391,6 +391,13 @@ class Queue(Case):
         numbers["a"].append(0.30000000000000004) # that many, where one needs them
         self.assertEqual(json.loads(self.said("--json", "task", "12"))["result"], numbers)
 
+    def test_what_is_valid_elsewhere_is_shown(self):
+        deep = json.loads("[" * 700 + "]" * 700)
+        for result, shown in ((2 ** 70, "1.1805916207174113e21"), (deep, "[" * 700 + "]" * 700)):
+            with self.subTest(shown=shown[:30]):
+                self.serve(submit={"id": 12, "existed": False}, task=lambda *_, r=result: dict(TASK, result=r))
+                self.assertEqual(self.said("submit", "thumbs", "resize", "--wait"), "12\n%s\n" % shown)
+
     def test_a_wait_goes_on_when_the_broker_is_killed(self):
         def end(params, peer):
             if len(self.fake.asked("task")) < 3:

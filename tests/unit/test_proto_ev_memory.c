@@ -12,6 +12,7 @@
 
 #include "supervisord/base/util.h"
 #include "supervisord/proto/ev_memory.h"
+#include "tests/unit/skip.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1 /* ends the process where there is no memory */
@@ -61,7 +62,7 @@ without_memory_there_is_a_reserve(void **state)
 
 	(void)state;
 	if (SANITIZED)
-		skip();
+		SKIP_BECAUSE("a sanitizer has a malloc of its own");
 	ev_memory_setup();
 	loop = ev_loop_new(EVFLAG_NOENV);
 	assert_non_null(loop);
