@@ -511,7 +511,9 @@ forward_request(struct request *r)
 
 	if (!r->m->broker_wanted) {
 		request_fail_data(r, RPC_NO_TARGET,
-		    "{\"error\":\"unknown-worker\"}", "no worker takes tasks");
+		    "{\"error\":\"unknown-worker\"}",
+		    "no worker takes tasks (those that wait for one that has "
+		    "left the config are kept until it is back)");
 		return;
 	}
 	if (f != NULL && (HASH_COUNT(f->pending) >= PENDING_MAX ||
