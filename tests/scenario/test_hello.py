@@ -9,23 +9,23 @@ import test_queue
 from driver import eventually
 from test_queue import QUICK, fleet, worker
 
-# Says HELLO when the file is there, then goes on as the arguments say.
+# Says HELLO when somebody writes to the pipe it is given; then, if told to and
+# after it has been taken for started, what is no answer to anything.
 LATE = """
-import os, socket, sys, time
+import os, select, socket, sys
 sock = socket.socket(fileno=int(os.environ["WORKER_FD"]))
-while not os.path.exists(sys.argv[1]):
-    time.sleep(0.01)
+open(sys.argv[1]).close()
 sock.sendall(b'{"hello":1,"threads":1}' + b"\\n")
 if sys.argv[2:]:
-    time.sleep(float(sys.argv[2]))
+    select.select([], [], [], float(sys.argv[2]))
     sock.sendall(b'{"done":4711}' + b"\\n")
 while sock.recv(4096):
     pass
 """
 
 
-def late(settings="", *arguments):
-    words = ["/usr/bin/python3", "-c", LATE, "@D/go", *arguments]
+def late(settings, pipe, *arguments):
+    words = ["/usr/bin/python3", "-c", LATE, pipe, *arguments]
     return "command = [ %s ]; %s tasks: { };" % (", ".join(json.dumps(w) for w in words), settings)
 
 
@@ -41,7 +41,9 @@ class Hello(test_queue.Queue):
         self.assertEqual(self.ended(sup, self.submit(sup, "w", "mark"))["state"], "done")
 
     def test_until_then_it_is_starting(self):
-        sup = self.supervisord(fleet(w=late('start_seconds = 0;')))
+        sup = self.supervisord(fleet(w=late('start_seconds = 0;', "@D/go")), start=False)
+        os.mkfifo(os.path.join(sup.dir, "go"))
+        sup.start()
         pid = self.starting(sup)
         self.assertIn("it has not said yet what it can do", sup.ctl_ok("why", "w:0"))
         # Neither is changed by the death of who would hear it, or by a new master.
@@ -59,8 +61,7 @@ class Hello(test_queue.Queue):
         self.assertIn("in 200ms it has not said what it can do (start_timeout)", row["reason"])
 
     def test_who_breaks_the_protocol_has_crashed(self):
-        sup = self.supervisord(fleet(w=late(QUICK, "0.1")))
-        driver.write(os.path.join(sup.dir, "go"), "")
+        sup = self.supervisord(fleet(w=late(QUICK, "/dev/null", "0.1")))
         eventually(lambda: sup.rpc("status")[0]["restarts"] >= 2)
         told = [e for e in sup.rpc("events") if e["to"] == "BACKOFF"]
         self.assertIn("it broke the worker protocol", told[0]["reason"])
