@@ -681,5 +681,7 @@ class Recycle(Queue):
         pid = sup.pid("w:0")
         for n in range(12):
             self.assertEqual(self.ended(sup, self.submit(sup, "w", "mark"))["attempts"], 1, n)
+        # It goes on until another is there that does its work.
         self.assertNotEqual(sup.wait_other_pid("w:0", pid), pid)
+        self.assertEqual(self.ended(sup, self.submit(sup, "w", "mark"))["attempts"], 1)
         self.assertGreaterEqual(len({e[3] for e in self.ledger(sup)}), 2)

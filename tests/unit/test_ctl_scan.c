@@ -50,15 +50,15 @@ values_are_walked_to_their_end(void **state)
 static void
 nesting_has_a_limit(void **state)
 {
-	char text[2001];
+	char text[6001];
 	struct ctl_scan s;
 
 	(void)state;
-	memset(text, '[', 1000);
-	memset(text + 1000, ']', 1000);
-	text[2000] = '\0';
+	memset(text, '[', 3000);
+	memset(text + 3000, ']', 3000);
+	text[6000] = '\0';
 	assert_false(whole_value(text));
-	ctl_scan_init(&s, text + 800, 400);
+	ctl_scan_init(&s, text + 1000, 4000);
 	assert_true(ctl_scan_value(&s, NULL));
 }
 
